@@ -1,0 +1,143 @@
+"""graphnas: edit PyTorch models as graphs, search over the edits, and get plain PyTorch source back.
+
+The walk of the data, and the layers that it passes through::
+
+    nn.Module --trace--> ir.Model --mutators--> ir.Model + history --codegen--> model.py --worker--> metric --> store
+
+    errors < ir < codegen | mutators < experiment
+
+This module is a facade: a name is imported when it is first used, so `import graphnas` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphnas.codegen import save, to_module, to_source
+    from graphnas.errors import (
+        CodegenError,
+        ConfigError,
+        DecisionError,
+        EvaluationError,
+        ExperimentError,
+        GraphNASError,
+        MutationError,
+        ParseError,
+        StoreError,
+        TraceError,
+        VerificationError,
+    )
+    from graphnas.experiment import evaluators as evaluator
+    from graphnas.experiment import strategies as strategy
+    from graphnas.experiment.config import RetiariiExeConfig
+    from graphnas.experiment.evaluators import FunctionalEvaluator
+    from graphnas.experiment.experiment import RetiariiExperiment
+    from graphnas.experiment.trial import (
+        current_trial,
+        report_final_result,
+        report_intermediate_result,
+        should_stop,
+    )
+    from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
+    from graphnas.ir.draw import draw
+    from graphnas.ir.model import Model
+    from graphnas.ir.module import ModuleSpec
+    from graphnas.ir.record import basic_unit, model_wrapper, recording
+    from graphnas.ir.trace import trace
+    from graphnas.mutators import LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, fixed_arch
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "graphnas.codegen": ("save", "to_module", "to_source"),
+    "graphnas.errors": (
+        "CodegenError",
+        "ConfigError",
+        "DecisionError",
+        "EvaluationError",
+        "ExperimentError",
+        "GraphNASError",
+        "MutationError",
+        "ParseError",
+        "StoreError",
+        "TraceError",
+        "VerificationError",
+    ),
+    "graphnas.experiment.config": ("RetiariiExeConfig",),
+    "graphnas.experiment.evaluators": ("FunctionalEvaluator",),
+    "graphnas.experiment.experiment": ("RetiariiExperiment",),
+    "graphnas.experiment.trial": (
+        "current_trial",
+        "report_final_result",
+        "report_intermediate_result",
+        "should_stop",
+    ),
+    "graphnas.ir.context": ("ContextStack", "ModelNamespace", "NoContextError"),
+    "graphnas.ir.draw": ("draw",),
+    "graphnas.ir.model": ("Model",),
+    "graphnas.ir.module": ("ModuleSpec",),
+    "graphnas.ir.record": ("basic_unit", "model_wrapper", "recording"),
+    "graphnas.ir.trace": ("trace",),
+    "graphnas.mutators": ("LayerChoice", "ModelSpace", "Mutator", "Repeat", "ValueChoice", "fixed_arch"),
+}
+_MODULES = {"evaluator": "graphnas.experiment.evaluators", "strategy": "graphnas.experiment.strategies"}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CodegenError",
+    "ConfigError",
+    "ContextStack",
+    "DecisionError",
+    "EvaluationError",
+    "ExperimentError",
+    "FunctionalEvaluator",
+    "GraphNASError",
+    "LayerChoice",
+    "Model",
+    "ModelNamespace",
+    "ModelSpace",
+    "ModuleSpec",
+    "MutationError",
+    "Mutator",
+    "NoContextError",
+    "ParseError",
+    "Repeat",
+    "RetiariiExeConfig",
+    "RetiariiExperiment",
+    "StoreError",
+    "TraceError",
+    "ValueChoice",
+    "VerificationError",
+    "basic_unit",
+    "current_trial",
+    "draw",
+    "evaluator",
+    "fixed_arch",
+    "model_wrapper",
+    "recording",
+    "report_final_result",
+    "report_intermediate_result",
+    "save",
+    "should_stop",
+    "strategy",
+    "to_module",
+    "to_source",
+    "trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name])
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'graphnas' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

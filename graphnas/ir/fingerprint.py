@@ -1,0 +1,257 @@
+"""Fingerprints: a hash of what a definition computes and how it starts, whatever its parts are called.
+
+What counts: operations in the order of their execution and which value feeds which port; constructor arguments of
+leaves; shapes, trainability and recorded initialisation of parameters; the bytes of constants; which calls and reads
+go to the very same module or tensor; evaluation and training graphs; labels, kinds and candidates of open decisions.
+
+What does not: names of values, inputs, children, parameters and classes, the order of attributes, containers without a
+forward, hints, types of values, labels of nodes and leaves, locations, guards, the pure nodes that serve guards or
+nothing, and whether a buffer is saved. Nor does a module that is never called, or a parameter that is never read:
+nothing computed depends on it, although it is part of the `state_dict` and of the `key`. A recorded initialisation
+counts even where it touches such a parameter, since it draws random numbers.
+
+Instances are numbered by their first use. A definition is hashed once and the hash is kept on the object, so that after
+an edit only the edited path is hashed again. Equality of names and order is `key` (`graphnas.ir.keyed`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pkgutil import resolve_name
+from typing import Any
+
+from graphnas.ir.effects import live_nodes
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.keyed import digest
+from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values
+from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
+
+FINGERPRINT_VERSION = 1
+"""Counts changes of what a fingerprint covers; part of every fingerprint."""
+
+_TAG = f"graphnas-fingerprint-{FINGERPRINT_VERSION}"
+_MEMO = f"_fingerprint_{FINGERPRINT_VERSION}"
+
+
+def fingerprint(definition: Definition) -> str:
+    """Return the hash of what `definition` computes: 32 hexadecimal digits, equal in every process."""
+    return _canonical(definition).fingerprint
+
+
+def spec_fingerprint(spec: ModuleSpec) -> str:
+    """Return the hash of a leaf: its class and the arguments of its constructor, however the call is spelled.
+
+    Only signatures of `torch.nn` are looked at. Arguments of other classes count as they are written, since finding out
+    their defaults would import the user's modules.
+    """
+    memo = vars(spec).get(_MEMO)
+    if memo is None:
+        target, arguments = _normal_call(spec)
+        memo = digest(f"{_TAG}-leaf", target, arguments, tuple(sorted(spec.frozen)))
+        vars(spec)[_MEMO] = memo
+    return str(memo)
+
+
+@dataclass(frozen=True)
+class _Canonical:
+    """Fingerprint of a definition, and the numbers that it gave to what it uses, by resolved path."""
+
+    fingerprint: str
+    numbers: Mapping[str, int]
+
+
+def _canonical(definition: Definition) -> _Canonical:
+    memo = vars(definition).get(_MEMO)
+    if memo is None:
+        memo = _Hasher(definition).run()
+        vars(definition)[_MEMO] = memo
+    assert isinstance(memo, _Canonical)
+    return memo
+
+
+class _Hasher:
+    """One definition on its way to a fingerprint."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.numbers: dict[str, int] = {}
+        self.contents: list[Any] = []
+        self.outside: dict[str, int] = {}
+
+    def run(self) -> _Canonical:
+        definition = self.definition
+        forwards = []
+        for forward in definition.forwards:
+            graphs = [self.graph(graph) for graph in forward.graphs]
+            forwards.append(tuple(graphs[:1] if graphs[-1] == graphs[0] else graphs))
+        init = self.graph(definition.init)
+        decision: tuple[Any, ...] = ()
+        if definition.kind in ("choice", "repeat"):
+            candidates = tuple(_content(child) for child in definition.children.values())
+            decision = (definition.kind, definition.label, candidates)
+        ties = self.ties()
+        whole = digest(_TAG, tuple(forwards), init, ties, decision, tuple(self.contents))
+        return _Canonical(whole, self.numbers)
+
+    def graph(self, graph: Graph) -> tuple[Any, ...]:
+        """Return a graph as nested tuples without a name in them."""
+        ports = {item.name: Value(str(index)) for index, item in enumerate(graph.inputs)}
+
+        def number(argument: Argument) -> Argument:
+            return map_values(argument, lambda value: ports.get(value.name, value))
+
+        body = []
+        for node in live_nodes(graph):
+            operation, kwargs = self.operation(node)
+            body.append((operation, number(node.args), number(tuple(sorted(kwargs, key=_first)))))
+            ports[node.name] = Value(str(len(ports)))
+        return len(graph.inputs), tuple(body), number(graph.output)
+
+    def operation(self, node: Node) -> tuple[tuple[Any, ...], list[tuple[Any, Argument]]]:
+        """Return what a node does, and its keyword arguments; those of a definition by the number of the input."""
+        operation, kwargs = node.operation, list(node.kwargs.items())
+        if operation.kind == "attribute":
+            return ("attribute", self.address(operation.target)), kwargs
+        if operation.kind != "module":
+            return (operation.kind, operation.target), kwargs
+        path = resolve_ties(self.definition, operation.target)
+        child = _lookup(self.definition, path)
+        if isinstance(child, Definition) and operation.forward < len(child.forwards):
+            order = child.forwards[operation.forward].inputs
+            kwargs = [(order.index(name) if name in order else name, value) for name, value in kwargs]
+        return ("module", self.address(operation.target), operation.forward), kwargs
+
+    def address(self, path: str) -> tuple[Any, ...]:
+        """Return where `path` leads, by numbers of first use instead of names; what is new gets the next number."""
+        unit, rest = split_unit(self.definition, resolve_ties(self.definition, path))
+        if unit not in self.numbers:
+            self.numbers[unit] = len(self.numbers)
+            self.contents.append(_content(_lookup(self.definition, unit)))
+        number = self.numbers[unit]
+        return (number, self.within(unit, rest)) if rest else (number,)
+
+    def within(self, unit: str, rest: str) -> Any:
+        """Return where `rest` leads below `unit`, in the numbers of that definition."""
+        child = _lookup(self.definition, unit)
+        if not isinstance(child, Definition):
+            return rest  # the name of a leaf's own parameter is part of its class
+        inner, deeper = split_unit(child, resolve_ties(child, rest))
+        known = _canonical(child).numbers
+        if inner in known:
+            here: tuple[Any, ...] = (known[inner],)
+        else:
+            full = f"{unit}.{inner}"
+            here = ("unused", self.outside.setdefault(full, len(self.outside)), _content(_lookup(child, inner)))
+        return (*here, self.within(f"{unit}.{inner}", deeper)) if deeper else here
+
+    def ties(self) -> tuple[Any, ...]:
+        """Return what is shared between the insides of different children; other sharing shows in the numbers."""
+        groups: dict[str, list[tuple[Any, ...]]] = {}
+        for tie in self.definition.ties:
+            unit, rest = split_unit(self.definition, tie.path)
+            if rest and unit in self.numbers:
+                groups.setdefault(tie.source, []).append((self.numbers[unit], self.within(unit, rest)))
+        found = [(self.address(source), tuple(sorted(paths, key=repr))) for source, paths in groups.items()]
+        return tuple(sorted(found, key=repr))
+
+
+def resolve_ties(definition: Definition, path: str) -> str:
+    """Return the path at which what stands at `path` was built, as far as ties at and below `definition` say."""
+    for _ in range(len(definition.ties) + 1):
+        for tie in definition.ties:
+            if path == tie.path or path.startswith(f"{tie.path}."):
+                path = tie.source + path[len(tie.path) :]
+                break
+        else:
+            break
+    head, _, rest = path.partition(".")
+    child = definition.children.get(head)
+    return f"{head}.{resolve_ties(child, rest)}" if rest and isinstance(child, Definition) else path
+
+
+def split_unit(definition: Definition, path: str) -> tuple[str, str]:
+    """Split `path` behind the first thing on it that is a leaf, a tensor or a definition that is called.
+
+    What has no forward, such as a list, only groups what stands below it.
+    """
+    found: Child | ParameterSpec | BufferSpec | None = definition
+    names = path.split(".")
+    for index, name in enumerate(names):
+        found = _own(found, name) if isinstance(found, Definition) else None
+        if not isinstance(found, Definition) or found.forwards:
+            return ".".join(names[: index + 1]), ".".join(names[index + 1 :])
+    return path, ""
+
+
+def _own(definition: Definition, name: str) -> Child | ParameterSpec | BufferSpec | None:
+    found: Child | ParameterSpec | BufferSpec | None = definition.children.get(name)
+    if found is None:
+        found = definition.parameters.get(name)
+    return definition.buffers.get(name) if found is None else found
+
+
+def _lookup(definition: Definition, path: str) -> Child | ParameterSpec | BufferSpec | None:
+    found: Child | ParameterSpec | BufferSpec | None = definition
+    for name in path.split("."):
+        found = _own(found, name) if isinstance(found, Definition) else None
+    return found
+
+
+def _content(item: Child | ParameterSpec | BufferSpec | None) -> Any:
+    """Return what stands for a thing in the hash of what uses it."""
+    if isinstance(item, Definition):
+        return ("definition", _canonical(item).fingerprint)
+    if isinstance(item, ModuleSpec):
+        return ("leaf", spec_fingerprint(item))
+    if isinstance(item, ParameterSpec):
+        return ("parameter", item.type, item.requires_grad, _expression(item.initial))
+    if isinstance(item, BufferSpec):
+        return ("buffer", item.type, _expression(item.initial), item.data)
+    return ("missing",)
+
+
+def _expression(graph: Graph | None) -> Any:
+    return None if graph is None else _Hasher(Definition("")).graph(graph)
+
+
+def _first(pair: tuple[Any, Any]) -> tuple[str, Any]:
+    return type(pair[0]).__name__, pair[0]
+
+
+def _normal_call(spec: ModuleSpec) -> tuple[str, Any]:
+    """Return class and arguments in one spelling: every parameter of the signature by name, defaults filled in."""
+    as_written = (spec.target, (spec.args, tuple(sorted(spec.kwargs.items(), key=_first))))
+    known = _torch_class(spec.target)
+    if known is None:
+        return as_written
+    target, signature = known
+    try:
+        bound = signature.bind(*spec.args, **dict(spec.kwargs))
+    except TypeError:
+        return as_written
+    bound.apply_defaults()
+    arguments: list[tuple[str, Any]] = []
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            value = FrozenDict(sorted(value.items()))
+        try:
+            arguments.append((name, freeze(value)))
+        except TypeError:  # a default that is no literal says nothing that the signature does not
+            arguments.append((name, "default"))
+    return target, tuple(arguments)
+
+
+@lru_cache(maxsize=1024)
+def _torch_class(target: str) -> tuple[str, inspect.Signature] | None:
+    """Return where a class of torch.nn is defined, and its signature; None for any other class."""
+    if not target.startswith(("torch.nn:", "torch.nn.")):
+        return None
+    try:
+        found = resolve_name(target)
+        signature = inspect.signature(found)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return None
+    return (f"{found.__module__}:{found.__qualname__}", signature) if inspect.isclass(found) else None

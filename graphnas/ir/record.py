@@ -1,0 +1,304 @@
+"""Recording: what constructors were called with, and how tensors were initialised, while a model is built.
+
+Two hooks touch torch, and nothing else does: a pass-through `nn.Module.__new__`, installed once, that keeps the
+arguments of every module that is constructed while a recorder is active; and, only while one is, a wrapper around the
+`__init__` of leaf classes that sees through choices given as arguments (`graphnas.ir.protocols.Resolvable`). What
+happens to tensors is observed by a `TorchFunctionMode` (`graphnas.ir.tape`).
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from typing import Any, TypeVar, overload
+
+from torch import nn
+
+from graphnas.ir.context import ContextStack, ModelNamespace
+from graphnas.ir.graph import EMPTY_GRAPH, Graph
+from graphnas.ir.protocols import Resolvable
+from graphnas.ir.tape import Tape, describe
+
+_M = TypeVar("_M", bound=type[nn.Module])
+
+_RECORD = "_graphnas_record"
+_BASIC_UNIT = "_graphnas_basic_unit"
+_WRAPPED = "_graphnas_model"
+
+
+@dataclass
+class Record:
+    """What is known of the construction of one module.
+
+    Attributes:
+        cls: The class.
+        args: Positional arguments of its constructor.
+        kwargs: Keyword arguments of its constructor.
+        initial: Name of an own tensor, to the expression that built it.
+        init: What its constructor did to parameters below it, as in `Definition.init`.
+        notes: What was seen but could not be recorded, one sentence each.
+    """
+
+    cls: type[nn.Module]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    initial: Mapping[str, Graph] = field(default_factory=dict)
+    init: Graph = EMPTY_GRAPH
+    notes: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Record:
+        # Copies of a module were constructed like the original; its arguments are not theirs to copy.
+        return self
+
+
+def record_of(module: nn.Module) -> Record | None:
+    """Return the record of a module, None if it was not constructed while recording."""
+    return vars(module).get(_RECORD)
+
+
+class _Recorder:
+    """Collects the modules constructed in one `recording` block, and what happens to their tensors."""
+
+    def __init__(self) -> None:
+        self.modules: list[weakref.ref[nn.Module]] = []
+        self.tape = Tape()
+
+    def created(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        vars(module)[_RECORD] = Record(type(module), args, kwargs)
+        self.modules.append(weakref.ref(module))
+
+    def finish(self) -> None:
+        """Turn what was observed into plain data on the records."""
+        alive = [module for ref in self.modules if (module := ref()) is not None]
+        described = [module for module in alive if not is_leaf_class(type(module))]
+        for module, findings in zip(described, describe(self.tape, described), strict=True):
+            record = record_of(module)
+            if record is not None:
+                record.initial, record.init, record.notes = findings
+
+
+_ACTIVE: ContextVar[_Recorder | None] = ContextVar("graphnas_recorder", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record the construction of every module in this `with` block.
+
+    A model built inside can be traced with its constructor arguments and initialisation, and its classes may take
+    choices as arguments. Blocks may be nested, the outermost one counts.
+
+    >>> with recording():
+    ...     layer = nn.Linear(4, 2, bias=False)
+    >>> record_of(layer).kwargs
+    {'bias': False}
+    """
+    if _ACTIVE.get() is not None:
+        yield
+        return
+    recorder = _Recorder()
+    _install_new()
+    token = _ACTIVE.set(recorder)
+    try:
+        with _seen_through(), recorder.tape, _namespace():
+            yield
+    finally:
+        _ACTIVE.reset(token)
+    recorder.finish()
+
+
+@contextmanager
+def recorded_so_far() -> Iterator[None]:
+    """Put what was recorded on the modules, and record nothing in this `with` block."""
+    recorder = _ACTIVE.get()
+    if recorder is None:
+        yield
+        return
+    recorder.finish()
+    token = _ACTIVE.set(None)
+    try:
+        with recorder.tape.paused():
+            yield
+    finally:
+        _ACTIVE.reset(token)
+
+
+def model_wrapper(cls: _M) -> _M:
+    """Class decorator: record the construction of every instance, so that it can be searched, traced and re-created.
+
+    The class itself is returned, not a subclass; its constructor opens a `ModelNamespace` and a `recording` block.
+
+    Raises:
+        TypeError: It is no `nn.Module`, or already a wrapped model or basic unit.
+    """
+    _check_decorated(cls, "model_wrapper")
+    construct = cls.__init__
+
+    @wraps(construct)
+    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the constructor
+        if vars(self).get(_RECORD) is None:
+            vars(self)[_RECORD] = Record(type(self))
+        record = vars(self)[_RECORD]
+        if type(self) is cls:
+            record.args, record.kwargs = args, kwargs
+        nested = _ACTIVE.get() is not None
+        with ModelNamespace.enter(), recording():
+            recorder = _ACTIVE.get()
+            if recorder is not None and not nested:
+                recorder.modules.append(weakref.ref(self))
+            construct(self, *args, **kwargs)
+
+    cls.__init__ = __init__  # type: ignore[method-assign]  # what a decorator of constructors is for
+    setattr(cls, _WRAPPED, True)
+    return cls
+
+
+@overload
+def basic_unit(cls: _M, basic_unit_tag: bool = True) -> _M: ...
+
+
+@overload
+def basic_unit(cls: None = None, basic_unit_tag: bool = True) -> Callable[[_M], _M]: ...
+
+
+def basic_unit(cls: _M | None = None, basic_unit_tag: bool = True) -> _M | Callable[[_M], _M]:
+    """Class decorator: keep instances whole. Tracing stops at them, and they are imported by generated source.
+
+    Their constructors may take choices as arguments. Usable as `@basic_unit` and as
+    `@basic_unit(basic_unit_tag=False)`: without the tag, arguments are recorded but tracing goes into the module.
+
+    Raises:
+        TypeError: It is no `nn.Module`, or already a wrapped model or basic unit.
+    """
+    if cls is None:
+        return lambda actual: basic_unit(actual, basic_unit_tag)
+    _check_decorated(cls, "basic_unit")
+    cls.__init__ = _seeing_through(cls.__init__, leaf=basic_unit_tag)  # type: ignore[method-assign]  # as above
+    setattr(cls, _BASIC_UNIT, basic_unit_tag)
+    return cls
+
+
+def is_basic_unit(cls: type[nn.Module]) -> bool:
+    """Tell whether a class was decorated with `basic_unit` itself; a base class that was does not count."""
+    return bool(vars(cls).get(_BASIC_UNIT, False))
+
+
+def is_model_wrapped(cls: type[nn.Module]) -> bool:
+    """Tell whether a class or one of its bases was decorated with `model_wrapper`."""
+    return bool(getattr(cls, _WRAPPED, False))
+
+
+def is_leaf_class(cls: type[nn.Module]) -> bool:
+    """Tell whether instances of a class are leaves by default: classes of torch but its containers, and basic units."""
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    return is_basic_unit(cls) or (cls.__module__.startswith("torch.") and cls not in containers)
+
+
+def _check_decorated(cls: Any, decorator: str) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(f"@{decorator} wants a subclass of torch.nn.Module, got {cls!r}; decorate the class of a model")
+    for mark, name in ((_WRAPPED, "model_wrapper"), (_BASIC_UNIT, "basic_unit")):
+        if mark in vars(cls):
+            raise TypeError(f"{cls.__name__} is already decorated with @{name}; remove @{decorator}")
+
+
+# The pass-through __new__
+
+_NEW_LOCK = threading.Lock()
+
+
+def _install_new() -> None:
+    with _NEW_LOCK:
+        if "__new__" not in vars(nn.Module):
+            # Stays: deleting it again would leave object.__new__ refusing arguments.
+            nn.Module.__new__ = staticmethod(_new)  # type: ignore[method-assign,assignment]  # the first hook
+
+
+def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    module: nn.Module = object.__new__(cls)
+    recorder = _ACTIVE.get()
+    if recorder is not None:
+        recorder.created(module, args, kwargs)
+    return module
+
+
+# Choices as arguments of leaves
+
+_INIT_LOCK = threading.Lock()
+_INIT_USERS = 0
+_PLAIN_INITS: dict[type[nn.Module], Callable[..., None]] = {}
+
+
+@contextmanager
+def _seen_through() -> Iterator[None]:
+    """Wrap the constructors of torch's leaf classes as long as any thread records."""
+    global _INIT_USERS
+    with _INIT_LOCK:
+        _INIT_USERS += 1
+        if _INIT_USERS == 1:
+            for cls in _leaf_bases():
+                _PLAIN_INITS[cls] = cls.__init__
+                cls.__init__ = _seeing_through(cls.__init__, leaf=True)  # type: ignore[method-assign]  # undone below
+    try:
+        yield
+    finally:
+        with _INIT_LOCK:
+            _INIT_USERS -= 1
+            if _INIT_USERS == 0:
+                for cls, construct in _PLAIN_INITS.items():
+                    cls.__init__ = construct  # type: ignore[method-assign]  # as it was
+                _PLAIN_INITS.clear()
+
+
+@cache
+def _leaf_bases() -> tuple[type[nn.Module], ...]:
+    """Return the classes behind `torch.nn.*` that define a constructor, the base class and containers left out."""
+    found: dict[type[nn.Module], None] = {}
+    for public in vars(nn).values():
+        if isinstance(public, type) and issubclass(public, nn.Module) and is_leaf_class(public):
+            for base in public.__mro__:
+                if base is nn.Module:
+                    break
+                if "__init__" in vars(base) and issubclass(base, nn.Module):
+                    found[base] = None
+    return tuple(found)
+
+
+def _seeing_through(construct: Callable[..., None], *, leaf: bool) -> Callable[..., None]:
+    @wraps(construct)
+    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the constructor
+        recorder = _ACTIVE.get()
+        if recorder is None:
+            construct(self, *args, **kwargs)
+            return
+        args = tuple(_resolved(arg) for arg in args)
+        kwargs = {name: _resolved(arg) for name, arg in kwargs.items()}
+        if leaf and is_leaf_class(type(self)):
+            with recorder.tape.paused():
+                construct(self, *args, **kwargs)
+        else:
+            construct(self, *args, **kwargs)
+
+    return __init__
+
+
+def _resolved(argument: Any) -> Any:
+    """Return a constructor argument with every choice in it replaced by its plain value."""
+    if isinstance(argument, Resolvable) and not isinstance(argument, type):
+        return argument.__graphnas_resolve__()
+    if type(argument) in (tuple, list):
+        return type(argument)(_resolved(item) for item in argument)
+    return argument
+
+
+@contextmanager
+def _namespace() -> Iterator[None]:
+    if ContextStack.get(ModelNamespace.KEY) is not None:
+        yield
+        return
+    with ModelNamespace.enter():
+        yield

@@ -1,0 +1,262 @@
+"""`trace`: drives a trace to its end, and falls back where a submodule resists."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+
+from graphnas.errors import GraphNASError, TraceError
+from graphnas.ir.abstract import abstract, concrete
+from graphnas.ir.lru import LRU
+from graphnas.ir.model import Model
+from graphnas.ir.module import ModuleSpec
+from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
+from graphnas.ir.report import OpaqueModule, Report
+from graphnas.ir.source import place_of_error
+from graphnas.ir.trace.definitions import Builder, Calls
+from graphnas.ir.trace.leaf import CONTAINERS, is_torch_leaf, spec_of
+from graphnas.ir.trace.prepare import copy_structure, module_paths, refuse_hooks, walk
+from graphnas.ir.trace.tracer import LeakedValueError, ModuleTracer
+
+_OUTPUTS: LRU[Any] = LRU(4096)
+"""Metadata of what leaves return, by their constructor call and the metadata of their arguments."""
+
+
+def trace(
+    module: nn.Module,
+    example_inputs: Sequence[Any] | torch.Tensor,
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    is_leaf: Callable[[nn.Module, str], bool] | None = None,
+) -> Model:
+    """Return the model of a module: a tree of definitions with a graph for each forward.
+
+    The module is run on fake tensors: nothing is computed, allocated or changed, and it may live on the meta device.
+    Both modes are traced where they differ. A submodule that cannot be traced is kept whole, as an opaque leaf, and
+    reported; only if it looks at data, a copy of it is called once, on ones, to learn what it returns.
+
+    Args:
+        module: What to trace.
+        example_inputs: Positional arguments of its forward; shapes and dtypes count, values do not.
+        example_kwargs: Keyword arguments of its forward.
+        is_leaf: Names further leaves, by module and path.
+
+    Raises:
+        TraceError: The root cannot be traced, or the constructor call of a leaf cannot be found out. The message names
+            module, file, line, reason and remedy.
+
+    >>> print(trace(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), torch.randn(1, 4)).root.children["0"])
+    ModuleSpec(target='torch.nn:Linear', args=(4, 2), kwargs=FrozenDict({}), frozen=(), label='', opaque=False)
+    """
+    if not isinstance(module, nn.Module):
+        raise TraceError(f"trace wants a torch.nn.Module, got {type(module).__name__}; construct the model first")
+    args = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
+    with recorded_so_far():
+        return _Session(module, args, dict(example_kwargs or {}), is_leaf).run()
+
+
+class _Session:
+    """One call of `trace`, with what it has learnt from attempts that failed."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_leaf: Callable[[nn.Module, str], bool] | None,
+    ) -> None:
+        self.module = module
+        self.args = args
+        self.kwargs = kwargs
+        self.user_leaf = is_leaf
+        self.paths = module_paths(module)
+        self.opaque: dict[str, OpaqueModule] = {}
+        self.inlined: dict[str, None] = {}
+        self.specs: dict[str, ModuleSpec] = {}
+
+    def run(self) -> Model:
+        refuse_hooks(self.module)
+        while True:
+            try:
+                eval_calls, depends = self._attempt(training=False)
+                train_calls = self._attempt(training=True)[0] if depends else None
+            except LeakedValueError as leak:
+                self.inlined[leak.path] = None
+                continue
+            except _OpaqueError as found:
+                self.opaque[found.module.path] = found.module
+                continue
+            return self._model(eval_calls, train_calls)
+
+    def is_leaf(self, module: nn.Module, path: str) -> bool:
+        if path == "":
+            return False
+        if path in self.opaque or is_torch_leaf(module) or is_basic_unit(type(module)):
+            return True
+        return self.user_leaf is not None and type(module) not in CONTAINERS and self.user_leaf(module, path)
+
+    def spec(self, module: nn.Module, path: str) -> ModuleSpec:
+        if path not in self.specs:
+            self.specs[path] = spec_of(module, path, opaque=path in self.opaque)
+        return self.specs[path]
+
+    def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
+        copied = copy_structure(self.module)
+        paths = module_paths(copied)
+        fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+        tracer = ModuleTracer(
+            copied,
+            paths,
+            training=training,
+            fake_mode=fake_mode,
+            is_leaf=self.is_leaf,
+            call_leaf=_LeafCaller(fake_mode, self.spec, paths),
+            inlined=frozenset(self.inlined),
+        )
+        for path, part in walk(copied):
+            part.training = False if self.is_leaf(part, path) else tracer.training_flag()  # type: ignore[assignment]  # stands for it
+        args, kwargs = _faked((self.args, self.kwargs), fake_mode, {})
+        try:
+            tracer.run(args, kwargs)
+        except LeakedValueError:
+            raise
+        except Exception as error:
+            self._give_up(error, tracer.failed_at or "")
+        return tracer.calls, tracer.depends_on_training
+
+    def _give_up(self, error: Exception, path: str) -> None:
+        """Mark the innermost module that failed as opaque; if that is the root, report why."""
+        location = getattr(error, "location", "") or place_of_error(error)
+        failed = next(module for known, module in walk(self.module) if known == path)
+        reason = str(error) if isinstance(error, GraphNASError) else f"{type(error).__name__}: {error}"
+        spec_error = isinstance(error, TraceError) and error.module in self.paths_of_leaves()
+        if path and not spec_error and not isinstance(failed, CONTAINERS):
+            raise _OpaqueError(OpaqueModule(path, type(failed).__name__, location, reason)) from error
+        if isinstance(error, TraceError):
+            raise error
+        name = f"{type(failed).__name__} at {path!r}" if path else f"the root {type(failed).__name__}"
+        raise TraceError(
+            f"{location or 'unknown place'}: {name} failed while being traced: {reason}; check that the example inputs "
+            "fit the model, or make the failing module a leaf with @graphnas.basic_unit",
+            module=path,
+            location=location,
+        ) from error
+
+    def paths_of_leaves(self) -> frozenset[str]:
+        return frozenset(path for path, module in walk(self.module) if path and self.is_leaf(module, path))
+
+    def _model(self, eval_calls: Calls, train_calls: Calls | None) -> Model:
+        builder = Builder(self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec)
+        root = builder.build()
+        if record_of(self.module) is None:
+            builder.notes.append(
+                "the model was not constructed while recording: initialisation other than the default of torch.nn is "
+                "not known; construct it inside `with graphnas.recording():`"
+            )
+        report = Report(_guards(eval_calls), tuple(self.opaque.values()), tuple(builder.notes), self._editable())
+        return Model(root, report=report)
+
+    def _editable(self) -> float:
+        total = inside = 0
+        for parameter in self.module.parameters():
+            total += parameter.numel()
+        closed = [
+            path
+            for path, module in walk(self.module)
+            if path and self.is_leaf(module, path) and (path in self.opaque or not is_torch_leaf(module))
+        ]
+        counted: dict[int, int] = {}
+        for path in closed:
+            for parameter in self.module.get_submodule(path).parameters():
+                counted[id(parameter)] = parameter.numel()
+        inside = total - sum(counted.values())
+        return inside / total if total else 1.0
+
+
+class _OpaqueError(Exception):
+    def __init__(self, module: OpaqueModule) -> None:
+        super().__init__(module.reason)
+        self.module = module
+
+
+class _LeafCaller:
+    """Runs leaves on fake tensors, once for each constructor call and metadata of arguments."""
+
+    def __init__(
+        self,
+        mode: FakeTensorMode,
+        spec: Callable[[nn.Module, str], ModuleSpec],
+        paths: Mapping[int, tuple[str, ...]],
+    ) -> None:
+        self.mode = mode
+        self.spec = spec
+        self.paths = paths
+
+    def __call__(
+        self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        key = None
+        if is_torch_leaf(module):
+            try:
+                given = (abstract(args), tuple((name, abstract(value)) for name, value in kwargs.items()))
+                key = (self.spec(module, self.paths[id(module)][0]).key, repr(given))
+            except TypeError:
+                key = None
+        known = _OUTPUTS.get(key)
+        if known is not None and not getattr(module, "inplace", False):
+            return concrete(known, self.mode, {})
+        try:
+            result = forward(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            return self._run(module, args, kwargs)
+        _OUTPUTS.put(key, abstract(result))
+        return result
+
+    def _run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a leaf that looks at data on a copy and on ones: there is no other way to learn what it returns."""
+        with unset_fake_temporarily(), torch.no_grad():
+            real = copy.deepcopy(module).eval()
+            result = real(*_ones(args), **_ones(kwargs))
+        return concrete(abstract(result), self.mode, {})
+
+
+def _ones(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return torch.ones(value.shape, dtype=value.dtype, device=value.device)
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_ones, value))
+    if isinstance(value, dict):
+        return {key: _ones(item) for key, item in value.items()}
+    return value
+
+
+def _faked(value: Any, mode: FakeTensorMode, seen: dict[int, Any]) -> Any:
+    """Return example inputs with a fake tensor for each tensor, a separate one for each place."""
+    if isinstance(value, torch.Tensor):
+        return mode.from_tensor(
+            value.detach().view_as(value) if value.device.type != "meta" else torch.empty_like(value)
+        )
+    if isinstance(value, (tuple, list)):
+        return type(value)(_faked(item, mode, seen) for item in value)
+    if isinstance(value, dict):
+        return {key: _faked(item, mode, seen) for key, item in value.items()}
+    return value
+
+
+def _guards(calls: Calls) -> tuple[str, ...]:
+    return tuple(
+        f"{path or 'root'}: {node.format_node() or node.name} is {outcome!r} at {location}"
+        for path, traced in calls.items()
+        for call in traced
+        for node, outcome, location in call.guards
+    )

@@ -1,0 +1,226 @@
+"""From the traced calls of a model to its tree of definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphnas.ir.graph import EMPTY_GRAPH, Graph
+from graphnas.ir.literal import FrozenDict
+from graphnas.ir.module import (
+    BufferSpec,
+    Child,
+    Definition,
+    DefinitionKind,
+    Forward,
+    ModuleSpec,
+    ParameterSpec,
+    TensorData,
+    Tie,
+)
+from graphnas.ir.protocols import Expandable
+from graphnas.ir.record import record_of
+from graphnas.ir.trace.arguments import own_tensors
+from graphnas.ir.trace.evaluate import evaluate
+from graphnas.ir.trace.from_fx import graph_of
+from graphnas.ir.trace.prepare import children_of, walk
+from graphnas.ir.trace.scope import Call
+from graphnas.ir.types import TensorType
+
+Calls = Mapping[str, Sequence[Call]]
+
+
+@dataclass
+class Builder:
+    """Builds definitions.
+
+    Attributes:
+        root: The model as the user gave it.
+        paths: Paths of its modules by identity.
+        eval_calls: Traced calls by path, in eval mode.
+        train_calls: The same in train mode; None where no condition on `self.training` was met.
+        is_leaf: Tells leaves by module and path.
+        spec_of: Gives the constructor call of a leaf.
+        notes: What a user should know, collected on the way.
+    """
+
+    root: nn.Module
+    paths: Mapping[int, tuple[str, ...]]
+    eval_calls: Calls
+    train_calls: Calls | None
+    is_leaf: Callable[[nn.Module, str], bool]
+    spec_of: Callable[[nn.Module, str], ModuleSpec]
+    notes: list[str] = field(default_factory=list)
+    _forwards: dict[str, tuple[tuple[Forward, ...], tuple[int, ...]]] = field(default_factory=dict)
+    _children: dict[str, Child] = field(default_factory=dict)
+
+    def build(self) -> Definition:
+        """Return the definition of the root."""
+        root = self._child(self.root, "")
+        if isinstance(root, ModuleSpec):
+            raise TypeError("the root is never a leaf")
+        return root
+
+    def _child(self, module: nn.Module, path: str) -> Child:
+        first = self.paths[id(module)][0]
+        if first in self._children:
+            return self._children[first]
+        child: Child
+        child = self.spec_of(module, first) if self.is_leaf(module, first) else self._definition(module, first)
+        self._children[first] = child
+        return child
+
+    def _definition(self, module: nn.Module, path: str) -> Definition:
+        children = FrozenDict(
+            (name, self._child(child, f"{path}.{name}" if path else name)) for name, child in children_of(module)
+        )
+        record = record_of(module)
+        parameters: dict[str, ParameterSpec] = {}
+        buffers: dict[str, BufferSpec] = {}
+        for name, tensor in own_tensors(module):
+            initial = None if record is None else record.initial.get(name)
+            if name in module._parameters:
+                parameters[name] = ParameterSpec(_type(tensor), tensor.requires_grad, initial)
+                if initial is None:
+                    self.notes.append(f"{_join(path, name)}: how it is initialised was not recorded")
+            else:
+                buffers[name] = self._buffer(module, name, tensor, initial)
+        forwards, _ = self._specialised(path)
+        for call in (*self.eval_calls.get(path, ()), *((self.train_calls or {}).get(path, ()))):
+            for name, tensor in call.constants.items():
+                buffers.setdefault(name, BufferSpec(_type(tensor), "plain", None, tensor_data(tensor)))
+        if record is not None:
+            self.notes.extend(record.notes)
+        return Definition(
+            class_name=type(module).__name__,
+            kind=_kind(module, bool(forwards)),
+            children=children,
+            parameters=FrozenDict(parameters),
+            buffers=FrozenDict(buffers),
+            forwards=forwards,
+            ties=_ties(module),
+            init=EMPTY_GRAPH if record is None else _existing(record.init, module),
+            label=module.__graphnas_expand__().label if isinstance(module, Expandable) else "",
+            origin=f"{type(module).__module__}:{type(module).__qualname__}",
+        )
+
+    def _buffer(self, module: nn.Module, name: str, tensor: torch.Tensor, initial: Graph | None) -> BufferSpec:
+        if name not in module._buffers:
+            storage: Any = "plain"
+        else:
+            storage = "temporary" if name in module._non_persistent_buffers_set else "persistent"
+        if initial is not None and tensor.device.type != "meta":
+            value = evaluate(initial)
+            if value is None or value.dtype != tensor.dtype or not torch.equal(value, tensor.detach().cpu()):
+                initial = None
+        if initial is not None or tensor.device.type == "meta":
+            return BufferSpec(_type(tensor), storage, initial)
+        return BufferSpec(_type(tensor), storage, None, tensor_data(tensor))
+
+    def _specialised(self, path: str) -> tuple[tuple[Forward, ...], tuple[int, ...]]:
+        """Return the distinct forwards of a module, and for each of its calls the number of its forward."""
+        if path not in self._forwards:
+            forwards: list[Forward] = []
+            numbers: list[int] = []
+            for forward in self._pairs(path):
+                keys = [tuple(graph.key for graph in known.graphs) for known in forwards]
+                key = tuple(graph.key for graph in forward.graphs)
+                if key not in keys:
+                    forwards.append(forward)
+                    keys.append(key)
+                numbers.append(keys.index(key))
+            self._forwards[path] = (tuple(forwards), tuple(numbers))
+        return self._forwards[path]
+
+    def _pairs(self, path: str) -> Iterator[Forward]:
+        """Yield one forward for each call, the graphs of both modes together where they differ."""
+        evals = [graph_of(call, self._forward_number) for call in self.eval_calls.get(path, ())]
+        if self.train_calls is None:
+            yield from map(Forward, evals)
+            return
+        trains = [graph_of(call, self._forward_number) for call in self.train_calls.get(path, ())]
+        for index in range(max(len(evals), len(trains))):
+            evaluated = evals[index] if index < len(evals) else None
+            trained = trains[index] if index < len(trains) else None
+            if evaluated is None or trained is None:
+                yield Forward(evaluated or trained)  # type: ignore[arg-type]  # one of them is there
+            else:
+                yield Forward(evaluated, None if evaluated == trained else trained)
+
+    def _forward_number(self, path: str, call: int) -> int:
+        return self._specialised(path)[1][call]
+
+
+def tensor_data(tensor: torch.Tensor) -> TensorData:
+    """Return the bytes of a tensor."""
+    plain = tensor.detach().cpu().contiguous()
+    data = plain.flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+    return TensorData(_type(tensor), data)
+
+
+def _kind(module: nn.Module, called: bool) -> DefinitionKind:
+    if isinstance(module, Expandable):
+        return module.__graphnas_expand__().kind
+    if isinstance(module, nn.Sequential):
+        return "sequential"
+    if called:  # a list or dictionary that somebody gave a forward is an ordinary module
+        return "module"
+    return "list" if isinstance(module, nn.ModuleList) else "dict" if isinstance(module, nn.ModuleDict) else "module"
+
+
+def _type(tensor: torch.Tensor) -> TensorType:
+    return TensorType(tuple(tensor.shape), tensor.dtype)
+
+
+def _ties(module: nn.Module) -> tuple[Tie, ...]:
+    """Return what is shared between different children of a module, or between itself and a child."""
+    ties: list[Tie] = []
+    seen: dict[int, str] = {}
+    shared: list[str] = []
+    for path, part in walk(module):
+        if any(path.startswith(f"{known}.") for known in shared):
+            continue
+        known = seen.setdefault(id(part), path)
+        if known != path:
+            shared.append(path)
+            if _meet_here(known, path):
+                ties.append(Tie(path, known))
+            continue
+        for name, parameter in part._parameters.items():
+            if parameter is None:
+                continue
+            whole = _join(path, name)
+            source = seen.setdefault(id(parameter), whole)
+            if source != whole and _meet_here(source, whole):
+                ties.append(Tie(whole, source))
+    return tuple(ties)
+
+
+def _meet_here(a: str, b: str) -> bool:
+    """Tell whether the lowest definition above two paths is the one that they start from."""
+    return a.partition(".")[0] != b.partition(".")[0] or "." not in a or "." not in b
+
+
+def _existing(init: Graph, module: nn.Module) -> Graph:
+    """Return what of a recorded initialisation still has its parameter, under the paths that the IR has."""
+    known = {_join(path, name) for path, part in walk(module) for name, _ in own_tensors(part)}
+    known |= {
+        _join(path, name) for path, part in walk(module) for name, _ in part.named_parameters(remove_duplicate=False)
+    }
+    gone: dict[str, None] = {}
+    nodes = []
+    for node in init.nodes:
+        missing = node.operation.kind == "attribute" and node.operation.target not in known
+        if missing or any(value.name in gone for value in node.inputs):
+            gone[node.name] = None
+        else:
+            nodes.append(node)
+    return init if not gone else Graph((), tuple(nodes), None)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

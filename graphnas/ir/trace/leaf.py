@@ -1,0 +1,246 @@
+"""From a leaf module back to the call of its constructor.
+
+For modules of torch.nn the attributes as they are now win, since models change stride or momentum after construction;
+what was recorded at construction is the fall-back, and the source for everybody else's classes. Either way the call is
+replayed, and compared with the module, before it is believed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphnas.errors import GraphNASError, TraceError
+from graphnas.ir.literal import FrozenDict, freeze
+from graphnas.ir.lru import LRU
+from graphnas.ir.module import ModuleSpec
+from graphnas.ir.record import Record, record_of
+from graphnas.ir.resolve import instantiate, path_of
+
+_MISSING = object()
+
+_Reader = Callable[[Any], Any]
+_READERS: Mapping[type[nn.Module], Mapping[str, _Reader]] = {
+    nn.MultiheadAttention: {
+        "bias": lambda m: m.in_proj_bias is not None,
+        "add_bias_kv": lambda m: m.bias_k is not None,
+    },
+    nn.TransformerEncoderLayer: {
+        "d_model": lambda m: m.self_attn.embed_dim,
+        "nhead": lambda m: m.self_attn.num_heads,
+        "dim_feedforward": lambda m: m.linear1.out_features,
+        "dropout": lambda m: m.dropout.p,
+        "layer_norm_eps": lambda m: m.norm1.eps,
+        "batch_first": lambda m: m.self_attn.batch_first,
+        "bias": lambda m: m.linear1.bias is not None,
+    },
+    nn.TransformerDecoderLayer: {
+        "d_model": lambda m: m.self_attn.embed_dim,
+        "nhead": lambda m: m.self_attn.num_heads,
+        "dim_feedforward": lambda m: m.linear1.out_features,
+        "dropout": lambda m: m.dropout.p,
+        "layer_norm_eps": lambda m: m.norm1.eps,
+        "batch_first": lambda m: m.self_attn.batch_first,
+        "bias": lambda m: m.linear1.bias is not None,
+    },
+    nn.TransformerEncoder: {"encoder_layer": lambda m: m.layers[0]},
+    nn.TransformerDecoder: {"decoder_layer": lambda m: m.layers[0]},
+    nn.RNN: {"nonlinearity": lambda m: m.mode.removeprefix("RNN_").lower()},
+    nn.Unflatten: {},
+}
+"""Constructor arguments that are not kept under their own name."""
+
+_RECURRENT = ("num_layers", "bias", "batch_first", "dropout", "bidirectional")
+_VARIADIC: Mapping[type[nn.Module], tuple[tuple[str, ...], tuple[str, ...]]] = {
+    nn.RNN: (("input_size", "hidden_size"), (*_RECURRENT, "nonlinearity")),
+    nn.LSTM: (("input_size", "hidden_size"), (*_RECURRENT, "proj_size")),
+    nn.GRU: (("input_size", "hidden_size"), _RECURRENT),
+    nn.Identity: ((), ()),
+}
+"""Positional and optional arguments of constructors that take `*args`, by the names of the attributes."""
+
+
+def is_torch_leaf(module: nn.Module) -> bool:
+    """Tell whether a module is of a class of torch's own that is called as it is."""
+    kind = type(module)
+    return kind.__module__.startswith("torch.") and kind not in CONTAINERS
+
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+"""Classes of torch that hold modules and are rebuilt from their children."""
+
+
+def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec:
+    """Return the constructor call that builds a leaf like `module`.
+
+    Args:
+        module: The leaf.
+        path: Where it stands, for messages.
+        opaque: Whether it is a leaf only because it could not be traced.
+
+    Raises:
+        TraceError: Its arguments are not known, cannot be written as literals, or do not lead to a module like it.
+    """
+    record = record_of(module)
+    kind = type(module)
+    try:
+        target = path_of(kind)
+    except GraphNASError as error:
+        raise TraceError(f"{_named(module, path)}: {error}", module=path) from None
+    attempts: list[Callable[[], ModuleSpec]] = []
+    if is_torch_leaf(module):
+        attempts.append(lambda: _from_attributes(module, target, path, _short))
+        attempts.append(lambda: _from_attributes(module, target, path, _whole))
+    if record is not None:
+        attempts.append(lambda: _from_record(module, target, record))
+    if not attempts and not list(module.parameters(recurse=True)) and _takes_nothing(kind):
+        attempts.append(lambda: ModuleSpec(target))
+    reason = "its constructor arguments were not recorded"
+    for attempt in attempts:
+        try:
+            spec = attempt()
+            reason = _difference(module, spec)
+        except (GraphNASError, TypeError, ValueError, AttributeError, KeyError) as error:
+            reason = str(error)
+        if not reason:
+            return ModuleSpec(
+                spec.target, spec.args, spec.kwargs, _frozen(module), label=getattr(record, "label", ""), opaque=opaque
+            )
+    raise TraceError(
+        f"{_named(module, path)}: the call of its constructor could not be found out: {reason}; construct the model "
+        "inside `with graphnas.recording():` or decorate its class with @graphnas.model_wrapper",
+        module=path,
+    )
+
+
+def _from_attributes(module: nn.Module, target: str, path: str, write: Callable[[Any], Any]) -> ModuleSpec:
+    kind = type(module)
+    readers = next((_READERS[base] for base in kind.__mro__ if base in _READERS), {})
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
+    for parameter in _parameters(kind):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            required, others = _VARIADIC[kind]
+            args += [getattr(module, name) for name in required]
+            optional |= {name: _read(module, name, readers) for name in others}
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD or parameter.name.startswith("_") or parameter.name == "device":
+            continue
+        value = _read(module, parameter.name, readers)
+        if parameter.default is parameter.empty:
+            if value is _MISSING:
+                raise ValueError(f"torch.nn keeps no attribute for its argument {parameter.name!r}")
+            if len(args) < 2:
+                args.append(write(value))
+            else:
+                kwargs[parameter.name] = write(value)
+        elif value is not _MISSING:
+            optional[parameter.name] = value
+    spec = _frozen_spec(target, args, kwargs, path)
+    baseline = _baseline(spec)
+    for name, value in optional.items():
+        if not _same(_read(baseline, name, readers), value):
+            kwargs[name] = write(value)
+    return _frozen_spec(target, args, kwargs, path)
+
+
+def _frozen_spec(target: str, args: list[Any], kwargs: dict[str, Any], path: str) -> ModuleSpec:
+    def literal(value: Any) -> Any:
+        return spec_of(value, path) if isinstance(value, nn.Module) else freeze(value)
+
+    return ModuleSpec(
+        target, tuple(map(literal, args)), FrozenDict((name, literal(value)) for name, value in kwargs.items())
+    )
+
+
+def _from_record(module: nn.Module, target: str, record: Record) -> ModuleSpec:
+    return _frozen_spec(target, list(record.args), dict(record.kwargs), "")
+
+
+def _read(module: nn.Module, name: str, readers: Mapping[str, _Reader]) -> Any:
+    if name in readers:
+        return readers[name](module)
+    if name == "bias" and not isinstance(getattr(module, "bias", _MISSING), bool):
+        return getattr(module, "bias", None) is not None if hasattr(module, "bias") else _MISSING
+    if name == "dtype":
+        tensors = [*module.parameters(), *module.buffers()]
+        floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
+        return floating[0] if floating and floating[0] is not torch.get_default_dtype() else None
+    return getattr(module, name, _MISSING)
+
+
+def _short(value: Any) -> Any:
+    """Return `(3, 3)` as `3`, the way people write it."""
+    if isinstance(value, (tuple, torch.Size)) and value and len(set(map(repr, value))) == 1 and len(value) <= 3:
+        return value[0]
+    return _whole(value)
+
+
+def _whole(value: Any) -> Any:
+    return tuple(value) if isinstance(value, torch.Size) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and (a is b or bool(a == b))
+
+
+_PARAMETERS: LRU[tuple[inspect.Parameter, ...]] = LRU(1024)
+
+
+def _parameters(kind: type[nn.Module]) -> tuple[inspect.Parameter, ...]:
+    known = _PARAMETERS.get((kind,))
+    if known is None:
+        known = tuple(inspect.signature(kind).parameters.values())
+        _PARAMETERS.put((kind,), known)
+    return known
+
+
+def _takes_nothing(kind: type[nn.Module]) -> bool:
+    try:
+        inspect.signature(kind).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _baseline(spec: ModuleSpec) -> nn.Module:
+    """Return the module with required arguments only; what it has by default need not be written."""
+    return instantiate(spec, "meta")
+
+
+_Shapes = tuple[tuple[str, torch.Size, torch.dtype], ...]
+
+
+@lru_cache(maxsize=4096)
+def _replayed(spec: ModuleSpec) -> tuple[str, _Shapes]:
+    module = instantiate(spec, "meta")
+    return module.extra_repr(), _state(module)
+
+
+def _state(module: nn.Module) -> _Shapes:
+    return tuple((name, value.shape, value.dtype) for name, value in module.state_dict(keep_vars=True).items())
+
+
+def _difference(module: nn.Module, spec: ModuleSpec) -> str:
+    """Return in what a replayed module differs from the original, the empty string if in nothing."""
+    text, state = _replayed(spec)
+    if text != module.extra_repr():
+        return f"replayed, it reads ({text}), expected ({module.extra_repr()})"
+    if state != _state(module):
+        return "replayed, its parameters have other names, shapes or dtypes"
+    return ""
+
+
+def _frozen(module: nn.Module) -> tuple[str, ...]:
+    return tuple(name for name, parameter in module.named_parameters() if not parameter.requires_grad)
+
+
+def _named(module: nn.Module, path: str) -> str:
+    return f"{type(module).__name__} at {path!r}" if path else type(module).__name__

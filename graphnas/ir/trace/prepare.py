@@ -1,0 +1,85 @@
+"""Before a trace: a copy of the model that may be run without consequences, and the paths of its modules."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphnas.errors import TraceError
+from graphnas.ir.protocols import Expandable
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+def copy_structure(module: nn.Module) -> nn.Module:
+    """Return a copy of a module that shares its tensors: models may keep values on themselves while they run.
+
+    Raises:
+        TraceError: Something in the model cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for tensor in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
+            if isinstance(tensor, torch.Tensor):
+                memo[id(tensor)] = tensor
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise TraceError(
+            f"{type(module).__name__} cannot be copied for tracing: {type(error).__name__}: {error}; "
+            "keep locks, files and the like off the model"
+        ) from error
+
+
+def children_of(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield name and module of the children as the IR has them: candidates and blocks stand for an open decision."""
+    if isinstance(module, Expandable):
+        yield from module.__graphnas_expand__().modules.items()
+    else:
+        yield from ((name, child) for name, child in module._modules.items() if child is not None)
+
+
+def walk(module: nn.Module, path: str = "", *, into: Any = None) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every path and module, parents first; a shared module once for each path.
+
+    Args:
+        module: Where to start.
+        path: Its path.
+        into: Tells whether to go on below a module; None goes everywhere.
+    """
+    yield path, module
+    if into is None or into(module):
+        for name, child in children_of(module):
+            yield from walk(child, f"{path}.{name}" if path else name, into=into)
+
+
+def module_paths(root: nn.Module) -> dict[int, tuple[str, ...]]:
+    """Return the paths of every module, by identity, the first one first."""
+    paths: dict[int, tuple[str, ...]] = {}
+    for path, module in walk(root):
+        paths[id(module)] = (*paths.get(id(module), ()), path)
+    return paths
+
+
+def refuse_hooks(root: nn.Module) -> None:
+    """Refuse modules whose behaviour is not that of their forward.
+
+    Raises:
+        TraceError: A module has forward hooks, or is compiled, wrapped for parallel training, or scripted.
+    """
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    if isinstance(root, wrappers):
+        raise TraceError(f"the model is wrapped in {type(root).__name__}; trace its .module instead")
+    if isinstance(root, torch.jit.ScriptModule):
+        raise TraceError("the model is a TorchScript module; trace the module that it was made from")
+    for path, module in walk(root):
+        if any(vars(module).get(name) for name in _HOOKS):
+            raise TraceError(
+                f"{type(module).__name__} at {path!r} has forward hooks, which no source can hold; remove them "
+                "before tracing (weight_norm and spectral_norm have a remove function)",
+                module=path,
+            )

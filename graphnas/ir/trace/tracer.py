@@ -1,0 +1,568 @@
+"""The tracer: runs a model once on fake tensors and records every forward as an fx graph of its own.
+
+It extends `torch.fx.Tracer` in two ways. A call of a module that is no leaf opens a nested graph, so the hierarchy is
+that of the calls. And values are carried along: the model sees fake tensors, which are tensors to every `isinstance`,
+have shapes, and cost nothing, while a `TorchFunctionMode` records what is done with them. Sizes are symbolic numbers
+(`graphnas.ir.trace.symbolic`); a decision that needs their value is recorded as a guard.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.fx
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from graphnas.errors import TraceError
+from graphnas.ir.calls import canonical_call, is_getter, without_defaults
+from graphnas.ir.literal import freeze
+from graphnas.ir.protocols import Expandable, Expansion
+from graphnas.ir.source import Place, boundary, current_place
+from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
+from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
+from graphnas.ir.trace.scope import Call, Lifted, Scope
+from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, plain, wrap
+
+_SYMBOLIC_READS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "__len__"})
+_DATA_READS = frozenset({"__bool__", "__int__", "__float__", "__complex__", "__index__", "item", "tolist", "numpy"})
+_AS_MANY_AS_FIT = frozenset({"unbind", "split", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit"})
+_RECORDED_FIELDS = frozenset({"T", "H", "mT", "mH", "real", "imag", "data"})
+
+
+class LeakedValueError(Exception):
+    """A value from inside a submodule was used outside without being returned; it must be traced inline."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class ModuleTracer(torch.fx.Tracer):
+    """Records one run of a model in one mode.
+
+    Attributes:
+        calls: Path of a module, to its traced calls in order.
+        depends_on_training: Whether a condition on `self.training` was met.
+        failed_at: Path of the innermost module whose forward raised, None as long as none did.
+    """
+
+    def __init__(
+        self,
+        root: nn.Module,
+        paths: Mapping[int, tuple[str, ...]],
+        *,
+        training: bool,
+        fake_mode: FakeTensorMode,
+        is_leaf: Callable[[nn.Module, str], bool],
+        call_leaf: Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any],
+        inlined: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.paths = paths
+        self.training = training
+        self.fake_mode = fake_mode
+        self.inlined = inlined
+        self.calls: dict[str, list[Call]] = {}
+        self.depends_on_training = False
+        self.failed_at: str | None = None
+        self._is_leaf = is_leaf
+        self._call_leaf = call_leaf
+        self._scope: Scope | None = None
+        self._origins: dict[int, tuple[Any, str]] = {}
+        self._attributes = tensor_paths(root, paths)
+        self._training_flag = TracedTraining(self)
+        self._mode = _RecordingMode(self)
+
+    # What fx asks of a tracer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Tell whether a module is called as it is."""
+        return self._is_leaf(m, module_qualified_name)
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        """Return the path of a module from the root.
+
+        Raises:
+            TraceError: The module is not part of the model.
+        """
+        paths = self.paths.get(id(mod), ())
+        if not paths:
+            raise TraceError(
+                f"{current_place().location}: a {type(mod).__name__} is called that is not registered in the model; "
+                "assign it to an attribute in the constructor",
+                location=current_place().location,
+            )
+        scope = self._scope
+        return next((path for path in paths if scope is None or scope.relative(path) is not None), paths[0])
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Record a call of a module, as a leaf or with a graph of its own."""
+        path = self.path_of_module(m)
+        if path in self.inlined:
+            return forward(*args, **kwargs)
+        if isinstance(m, Expandable):
+            return self._call_open(m.__graphnas_expand__(), m, path, args, kwargs)
+        if not self._is_leaf(m, path):
+            return self._call_traced(m, path, m.forward, args, kwargs)
+        place = current_place()
+        with self.paused():
+            result = self._call_leaf(m, forward, plain_argument(args), plain_argument(kwargs))
+        node = self._record("call_module", self._relative(path), args, kwargs, result, place)
+        self._bind(result, node, place)
+        return result
+
+    # Running
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Trace a call of the root and return its output, in fake tensors.
+
+        Raises:
+            TraceError: The model took a decision that depends on data, or did something that no graph can hold.
+            LeakedValueError: A submodule must be traced inline.
+        """
+        token = ACTIVE.set(self)
+        try:
+            with calls_reach_tracers(), self.fake_mode, self._mode:
+                return self._call_traced(self.root, "", self.root.forward, args, kwargs)
+        finally:
+            ACTIVE.reset(token)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let torch run without recording, for what the tracer itself does with tensors."""
+        token = ACTIVE.set(None)
+        try:
+            with torch._C.DisableTorchFunction():
+                yield
+        finally:
+            ACTIVE.reset(token)
+
+    @property
+    def innermost(self) -> Scope:
+        """The innermost graph under construction."""
+        if self._scope is None:
+            raise RuntimeError("nothing is being traced")
+        return self._scope
+
+    # What symbolic numbers ask of the tracer
+
+    def knows(self, number: Any) -> bool:
+        """Tell whether a number can be had in the graph at hand or in one around it."""
+        if not isinstance(number, Symbolic):
+            return self._scope is not None
+        here, found = self._scope, False
+        while self._scope is not None and number.tracer is self and not found:
+            found = self._is_local(number)
+            self._scope = self._scope.outer
+        self._scope = here
+        return found
+
+    def record(self, function: Callable[..., Any], args: tuple[Any, ...], value: Any) -> torch.fx.Node:
+        """Record a call of a plain function on numbers."""
+        return self._record("call_function", function, args, {}, value, current_place())
+
+    def guard(self, number: Symbolic, outcome: Any) -> None:
+        """Note that tracing went on with `outcome`."""
+        node = self._node_of(number)
+        entry = (node, outcome, current_place().location)
+        if all(known[0] is not node or known[1] != outcome for known in self.innermost.guards):
+            self.innermost.guards.append(entry)
+
+    def decide_training(self) -> bool:
+        """Return the traced mode, and note that graphs depend on it."""
+        self.depends_on_training = True
+        return self.training
+
+    def training_flag(self) -> TracedTraining:
+        """Return what stands for `self.training` in every module that is traced into."""
+        return self._training_flag
+
+    # Calls
+
+    @boundary
+    def _call_traced(
+        self, module: nn.Module, path: str, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        place = current_place()
+        arguments = bind_arguments(forward, args, kwargs, module, place)
+        inner = Scope(path, module, torch.fx.Graph(), self._scope)
+        passed: list[tuple[Any, torch.fx.Node, bool]] = []
+        outer = self._scope
+        for name, value, keyword_only in arguments:
+            traced = [leaf for leaf in leaves(value) if self._is_traced(leaf) and inner.find(leaf) is None]
+            if traced:
+                node = inner.graph.placeholder(name)
+                node.meta["val"] = _snapshot(value)
+                # Before the call: the module may change a list that it is given.
+                passed.append((None if outer is None else self._argument(value), node, keyword_only))
+                self._bind_input(inner, value, node, value)
+        self._scope = inner
+        try:
+            result = forward(*args, **kwargs)
+            inner.graph.output(self._argument(result))
+        except BaseException:
+            if self.failed_at is None:
+                self.failed_at = path
+            raise
+        finally:
+            self._scope = outer
+        inputs = [(node, keyword_only) for _, node, keyword_only in passed]
+        inputs += [(lifted.node, False) for lifted in inner.lifted]
+        calls = self.calls.setdefault(path, [])
+        calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants))
+        if outer is None:
+            return result
+        positional = tuple(_Node(value) for value, _, _ in passed) + tuple(lifted.value for lifted in inner.lifted)
+        node = self._record("call_module", self._relative(path), positional, {}, result, place)
+        node.meta["call"] = (path, len(calls) - 1)
+        for leaf in leaves(result):
+            self._origins.setdefault(id(leaf), (leaf, path))
+        for _, (value, _) in inner.nodes.items():
+            self._origins.setdefault(id(value), (value, path))
+        self._bind(result, node, place)
+        return result
+
+    def _call_open(
+        self, expansion: Expansion, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        modules = list(expansion.modules.values())
+
+        def choice(*args: Any, **kwargs: Any) -> Any:
+            results = [candidate(*args, **kwargs) for candidate in modules]
+            return results[0]
+
+        def chain(x: Any) -> Any:
+            for block in modules:
+                x = block(x)
+            return x
+
+        forward = chain if expansion.kind == "repeat" else choice
+        return self._call_traced(module, path, forward, args, kwargs)
+
+    def call_function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function of torch on fake tensors and record it; called by the mode, which is off meanwhile."""
+        name = getattr(function, "__name__", "")
+        field = is_getter(function)
+        if field == "shape" or (name == "size" and len(args) == 1 and not kwargs):
+            return self._size(args[0])
+        if name in _SYMBOLIC_READS or field == "ndim":
+            return self._symbolic_read(name, function, args, kwargs)
+        if name in _DATA_READS:
+            raise self._data_dependent(f"Tensor.{name}")
+        if field and field not in _RECORDED_FIELDS:
+            return function(*args, **kwargs)
+        if name == "__set__":
+            raise self._unsupported(f"an assignment to Tensor.{getattr(function.__self__, '__name__', '')}")  # type: ignore[attr-defined]  # a bound slot
+        place = current_place()
+        token = ACTIVE.set(None)
+        try:
+            result = function(*plain_argument(args), **plain_argument(kwargs))
+        except NotImplementedError as error:
+            raise self._unsupported(f"{name}: {error}") from error
+        except torch._subclasses.fake_tensor.DynamicOutputShapeException as error:
+            raise self._data_dependent(f"the shape of the result of {name}") from error
+        except torch._subclasses.fake_tensor.DataDependentOutputException as error:
+            raise self._data_dependent(f"the result of {name}") from error
+        finally:
+            ACTIVE.reset(token)
+        if field:
+            node = self._record("call_function", getattr, (args[0], field), {}, result, place)
+        else:
+            kind, target, arguments = canonical_call(function, args, kwargs, augmented=place.augmented)
+            has_tensor = any(isinstance(leaf, torch.Tensor) for leaf in leaves(result))
+            if not has_tensor and target is not operator.setitem and name != "_set_grad_enabled":
+                return result
+            if name == "_set_grad_enabled":
+                target = torch.set_grad_enabled
+            node = self._record(kind, target, arguments, without_defaults(function, kwargs), result, place)
+        self._bind(result, node, place)
+        if name in _AS_MANY_AS_FIT:
+            length = TracedInt(self, len(result), len, ())
+            self.innermost.bind(length, self._record("call_function", len, (_Node(node),), {}, len(result), place))
+            self.guard(length, len(result))
+        return result
+
+    # Nodes
+
+    def _record(
+        self, kind: str, target: Any, args: Any, kwargs: dict[str, Any], value: Any, place: Place
+    ) -> torch.fx.Node:
+        arguments = tuple(self._argument(arg) for arg in args)
+        keywords = {name: self._argument(arg) for name, arg in kwargs.items()}
+        node = self.innermost.graph.create_node(kind, target, arguments, keywords)
+        node.meta["val"] = _snapshot(value)
+        node.meta["hint"] = place.target
+        node.meta["location"] = place.location
+        return node
+
+    def _argument(self, value: Any) -> Any:
+        """Return a value as an argument of an fx node: nodes for what is traced, plain data for the rest."""
+        kind = type(value)
+        if value is None or kind is int or kind is str or kind is float or kind is bool:
+            return value
+        if kind is _Node:
+            return value.node
+        if isinstance(value, TracedSize):
+            return self._node_of(value.node)
+        if isinstance(value, (torch.Tensor, Symbolic, _ShapeOf)):
+            return self._node_of(value)
+        if isinstance(value, tuple):
+            return tuple(self._argument(item) for item in value)
+        if isinstance(value, list):
+            return [self._argument(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._argument(item) for key, item in value.items()}
+        if isinstance(value, slice):
+            return slice(*(self._argument(item) for item in (value.start, value.stop, value.step)))
+        try:
+            return freeze(value)
+        except TypeError:
+            raise self._unsupported(f"an argument of type {kind.__module__}.{kind.__qualname__}") from None
+
+    def _node_of(self, value: Any) -> torch.fx.Node:
+        """Return the node of a traced value in the graph at hand, made or taken from an enclosing graph if need be."""
+        scope = self.innermost
+        node = scope.find(value)
+        if node is not None:
+            return node
+        if isinstance(value, TracedTraining):
+            node = scope.graph.create_node("call_function", read_training, (), {})
+            node.meta["val"] = False  # the same in both modes, so that graphs compare equal
+        elif isinstance(value, Symbolic):
+            node = self._number_node(value)
+        elif isinstance(value, _ShapeOf):
+            if not self._is_local(value):
+                return self._lift(value)
+            node = self._record("call_function", getattr, (value.tensor, "shape"), {}, value.value, value.place)
+        else:
+            node = self._tensor_node(value)
+        scope.bind(value, node)
+        return node
+
+    def _number_node(self, number: Symbolic) -> torch.fx.Node:
+        if number.function is None:
+            raise self._unsupported("a size of another model")
+        if not self._is_local(number):
+            return self._lift(number)
+        node = self._record("call_function", number.function, number.args, {}, number.value, current_place())
+        node.meta["hint"] = number.hint
+        return node
+
+    def _tensor_node(self, value: torch.Tensor) -> torch.fx.Node:
+        scope = self.innermost
+        relative = self._attribute_path(value, scope)
+        if relative is not None:
+            node = scope.graph.create_node("get_attr", relative, (), {})
+            node.meta["val"] = value
+            return node
+        if self._is_known_outside(value):
+            return self._lift(value)
+        if id(value) in self._origins and self._origins[id(value)][0] is value:
+            raise LeakedValueError(self._origins[id(value)][1])
+        if isinstance(value, FakeTensor):
+            raise self._unsupported("a tensor that was made where the tracer could not see it")
+        name = next(n for i in range(len(scope.constants) + 1) if (n := f"constant_{i}") not in scope.constants)
+        scope.constants[name] = value
+        node = scope.graph.create_node("get_attr", name, (), {})
+        node.meta["val"] = value
+        return node
+
+    def _lift(self, value: Any) -> torch.fx.Node:
+        """Make a value of the enclosing graph an input of this one."""
+        scope = self.innermost
+        if scope.outer is None:
+            raise self._unsupported("a value that no graph produced")
+        self._scope = scope.outer
+        try:
+            origin = self._node_of(value)
+        finally:
+            self._scope = scope
+        last = next((node for node in reversed(scope.graph.nodes) if node.op == "placeholder"), None)
+        first = next(iter(scope.graph.nodes), None)
+        if last is not None:
+            position: Any = scope.graph.inserting_after(last)
+        else:
+            position = scope.graph.inserting_before(first) if first is not None else nullcontext()
+        with position:
+            node = scope.graph.placeholder(origin.name)
+        node.meta["val"] = _snapshot(value)
+        scope.bind(value, node)
+        scope.lifted.append(Lifted(value, node))
+        return node
+
+    def _attribute_path(self, value: torch.Tensor, scope: Scope) -> str | None:
+        for path in self._attributes.get(id(value), ()):
+            relative = scope.relative(path)
+            if relative is not None:
+                return relative
+        return None
+
+    def _is_traced(self, value: Any) -> bool:
+        return isinstance(value, (torch.Tensor, TracedInt)) or (
+            isinstance(value, Symbolic) and not isinstance(value, TracedTraining)
+        )
+
+    def _is_local(self, value: Any) -> bool:
+        """Tell whether a value can be had in the graph at hand without a further input."""
+        if self.innermost.find(value) is not None:
+            return True
+        if isinstance(value, torch.Tensor):
+            return self._attribute_path(value, self.innermost) is not None
+        if isinstance(value, _ShapeOf):
+            return self._is_local(value.tensor)
+        return not isinstance(value, Symbolic) or all(self._is_local(arg) for arg in value.args)
+
+    def _is_known_outside(self, value: torch.Tensor) -> bool:
+        scope = self.innermost.outer
+        while scope is not None:
+            if scope.find(value) is not None or self._attribute_path(value, scope) is not None:
+                return True
+            scope = scope.outer
+        return False
+
+    def _bind_input(self, inner: Scope, value: Any, node: torch.fx.Node, whole: Any) -> None:
+        """Let the traced parts of an argument stand for the input, or for items of it."""
+        if self._is_traced(value):
+            if inner.find(value) is None:
+                inner.bind(value, node)
+        elif isinstance(value, (tuple, list, dict)):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                if any(self._is_traced(leaf) for leaf in leaves(item)):
+                    part = inner.graph.call_function(operator.getitem, (node, key))
+                    part.meta["val"] = _snapshot(item)
+                    self._bind_input(inner, item, part, whole)
+
+    def _bind(self, value: Any, node: torch.fx.Node, place: Place) -> None:
+        """Let the tensors of a result stand for the node, or for items of it."""
+        if isinstance(value, torch.Tensor) or self._is_traced(value):
+            self.innermost.bind(value, node)
+            return
+        if not isinstance(value, (tuple, list, dict)):
+            return
+        names = place.targets if len(place.targets) > 1 and not isinstance(value, dict) else ()
+        if len(names) > 1:
+            node.meta["hint"] = ""
+        for index, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
+            if any(isinstance(leaf, (torch.Tensor, Symbolic)) for leaf in leaves(item)):
+                part = self.innermost.graph.call_function(operator.getitem, (node, key))
+                part.meta["val"] = _snapshot(item)
+                part.meta["hint"] = names[index] if index < len(names) else ""
+                part.meta["location"] = place.location
+                self._bind(item, part, Place(place.location, ()))
+
+    def _relative(self, path: str) -> str:
+        relative = self.innermost.relative(path)
+        if relative is None:
+            raise self._unsupported(f"a call of {path!r}, which lies outside {self.innermost.path!r}")
+        return relative
+
+    # Reading sizes
+
+    def _size(self, tensor: torch.Tensor) -> TracedSize:
+        place = current_place()
+        shape = tuple(tensor.size()) if not isinstance(tensor, FakeTensor) else tuple(tensor.shape)
+        whole = _ShapeOf(tensor, shape, place)
+        items = []
+        for index, size in enumerate(shape):
+            item = wrap(self, int(size), operator.getitem, (whole, index))
+            item.hint = place.targets[index] if len(place.targets) == len(shape) > 1 else ""
+            items.append(item)
+        return TracedSize(tuple(items), whole)
+
+    def _symbolic_read(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        tensor = args[0]
+        if name == "__len__":
+            return self._size(tensor)[0].concrete()
+        if name == "size":
+            return self._size(tensor)[kwargs["dim"] if kwargs else args[1]]
+        if name in ("numel", "nelement"):
+            return wrap(self, tensor.numel(), torch.numel, (tensor,))
+        return wrap(self, tensor.dim(), getattr, (tensor, "ndim"))
+
+    # Errors
+
+    def _data_dependent(self, what: str) -> TraceError:
+        location = current_place().location
+        path = self.innermost.path
+        return TraceError(
+            f"{location}: {self._named(path)} decides by {what}, which depends on data and not only on shapes; "
+            "compute both outcomes and select with torch.where, or make the module a leaf with @graphnas.basic_unit",
+            module=path,
+            location=location,
+        )
+
+    def _unsupported(self, what: str) -> TraceError:
+        location = current_place().location
+        path = self._scope.path if self._scope is not None else ""
+        return TraceError(
+            f"{location}: {self._named(path)} uses {what}, which no graph can hold; "
+            "rewrite that statement, or make the module a leaf with @graphnas.basic_unit",
+            module=path,
+            location=location,
+        )
+
+    def _named(self, path: str) -> str:
+        module = self._scope.module if self._scope is not None else self.root
+        return f"{type(module).__name__} at {path!r}" if path else f"the root {type(module).__name__}"
+
+
+class _RecordingMode(TorchFunctionMode):
+    def __init__(self, tracer: ModuleTracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if ACTIVE.get() is not self.tracer:
+            return func(*args, **(kwargs or {}))
+        return self.tracer.call_function(func, args, kwargs or {})
+
+
+class _Node:
+    """A finished argument of an fx node, as an argument."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+
+
+def _snapshot(value: Any) -> Any:
+    """Return what a value is now: lists may change later. Plain numbers stand for symbolic ones."""
+    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
+        items = [_snapshot(item) for item in value]
+        return (
+            torch.Size(items) if isinstance(value, TracedSize) else items if isinstance(value, list) else tuple(items)
+        )
+    if isinstance(value, dict):
+        return {key: _snapshot(item) for key, item in value.items()}
+    return plain(value)
+
+
+class _ShapeOf:
+    """The shape of a tensor as a whole, recorded when one of its sizes is used."""
+
+    __slots__ = ("place", "tensor", "value")
+
+    def __init__(self, tensor: torch.Tensor, value: tuple[int, ...], place: Place) -> None:
+        self.tensor = tensor
+        self.value = torch.Size(value)
+        self.place = Place(place.location, ())
+
+
+def read_training() -> bool:
+    """Stand for `self.training` in fx graphs; never called.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError("this function only marks a node of a graph")

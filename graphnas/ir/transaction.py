@@ -1,0 +1,280 @@
+"""An open edit as a transaction: its state, how nodes are found in it again, and how a change is committed.
+
+What belongs here: what every edit needs, whatever it does. What does not: the verbs (`graphnas.ir.rewrite`) and the
+steps that they are made of (`graphnas.ir.edits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from graphnas.errors import MutationError
+from graphnas.ir.edits import ancestors, drop_dangling, join, named, references, replace_at, twins
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.literal import Argument, Value, freeze
+from graphnas.ir.model import Model, Site, find_sites, lookup
+from graphnas.ir.module import Child, Definition, Forward
+from graphnas.ir.resolve import format_spec
+
+Place: TypeAlias = Site | str
+"""A node: a site of the model or of the edit, or its name `path:node`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change, as listeners hear of it: its kind is the name of the method, `site` is `path:node` or a path."""
+
+    kind: str
+    site: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a graph stands: the forward and the mode of the definition at a path."""
+
+    path: str
+    forward: int
+    train: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A node that was found again: the definition that holds it now, and the graphs that an edit of it is about."""
+
+    definition: Definition
+    slots: tuple[Slot, ...]
+    node: Node
+
+    @property
+    def name(self) -> str:
+        return f"{self.slots[0].path}:{self.node.name}"
+
+
+class Transaction:
+    """The state of an open edit, and the queries on it.
+
+    Attributes:
+        base: The model that the edit was opened on; it never changes.
+        result: The model that the edit was frozen into, None as long as it has changes that were not.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.base = model
+        self.result: Model | None = None
+        self._current = Model(model.root)
+        self._edits: list[Edit] = []
+        self._listeners: list[Callable[[Edit], None]] = []
+        self._past: dict[Slot, list[Graph]] = {}
+        self._closed = False
+
+    # Queries: the state of the edit as it is now.
+
+    def __getitem__(self, path: str) -> Child:
+        """Return the leaf or definition at a path; see `Model.__getitem__`."""
+        return self._current[path]
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every node of every graph; see `Model.sites`."""
+        return self._current.sites
+
+    @property
+    def root(self) -> Definition:
+        """The root as it is now."""
+        return self._current.root
+
+    def find(
+        self,
+        *,
+        type: str | None = None,
+        label: str | None = None,
+        path: str | None = None,
+        where: Callable[[Site], bool] | None = None,
+    ) -> tuple[Site, ...]:
+        """Return the sites that meet every condition; see `Model.find`."""
+        return find_sites(self.sites, type=type, label=label, path=path, where=where)
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """What was done so far, one sentence each."""
+        return tuple(edit.sentence for edit in self._edits)
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Places that were changed, `path:node` or a path, each once, in order."""
+        return tuple(dict.fromkeys(edit.site for edit in self._edits))
+
+    def subscribe(self, callback: Callable[[Edit], None]) -> None:
+        """Call `callback` after each change from now on."""
+        self._listeners.append(callback)
+
+    # How a node is found again.
+
+    def definition(self, path: str) -> Definition:
+        found = lookup(self.root, path)
+        if not isinstance(found, Definition):
+            raise MutationError(f"{path!r} is the leaf {format_spec(found)}, which holds no modules", site=path)
+        return found
+
+    def _locate(self, place: Place) -> Spot:
+        """Find a node again, in the graph that its site was taken from."""
+        path, _, name = place.rpartition(":") if isinstance(place, str) else (place.path, "", place.node.name)
+        stale = f"no node {path}:{name} is left; take sites from the edit after each change"
+        try:
+            definition = self.definition(path)
+        except MutationError as error:
+            raise MutationError(f"{stale} ({error})", site=f"{path}:{name}") from None
+        slots = [
+            Slot(path, number, train)
+            for number, forward in enumerate(definition.forwards)
+            for train in ((False, True) if forward.train is not None else (False,))
+        ]
+        holding = [slot for slot in slots if name in graph_in(definition, slot)._by_name]
+        if isinstance(place, Site):
+            known = [slot for slot in slots if self._was(slot, graph_in(definition, slot), place.graph)]
+            holding = [slot for slot in known if slot in holding] if known else holding
+        if not holding:
+            raise MutationError(stale, site=f"{path}:{name}")
+        slot = holding[0]
+        node = graph_in(definition, slot)[name]
+        twin = replace(slot, train=True)
+        if twin in slots and not slot.train:
+            other = graph_in(definition, twin)._by_name.get(name)
+            if other is not None and (other.operation, other.args, other.kwargs) == (
+                node.operation,
+                node.args,
+                node.kwargs,
+            ):
+                return Spot(definition, (slot, twin), node)
+        return Spot(definition, (slot,), node)
+
+    def _was(self, slot: Slot, now: Graph, graph: Graph) -> bool:
+        return now is graph or any(old is graph for old in self._past.get(slot, ())) or now == graph
+
+    def _site(self, slot: Slot, name: str) -> Site:
+        definition = self.definition(slot.path)
+        graph = graph_in(definition, slot)
+        node = graph[name]
+        spec = definition.child(node.operation.target) if node.operation.kind == "module" else None
+        return Site(slot.path, node, graph, spec)
+
+    def _value(self, what: Place | Value, spot: Spot) -> Value:
+        if isinstance(what, Value):
+            value = what
+        else:
+            other = self._locate(what)
+            if other.slots[0].path != spot.slots[0].path:
+                raise MutationError(f"{other.name} is a value of another graph than {spot.name}", site=spot.name)
+            value = other.node.value
+        if value.name not in graph_in(spot.definition, spot.slots[0]):
+            raise MutationError(f"the graph of {spot.name} has no value {value}", site=spot.name)
+        return value
+
+    def _argument(self, item: object, spot: Spot) -> Argument:
+        if isinstance(item, Site):
+            return self._value(item, spot)
+        if isinstance(item, (list, tuple)) and not hasattr(item, "_fields"):
+            return freeze(type(item)(self._argument(part, spot) for part in item))
+        try:
+            return freeze(item)
+        except TypeError as error:
+            raise MutationError(f"{spot.name}: {error}", site=spot.name) from None
+
+    # How a change is committed.
+
+    def _commit(
+        self,
+        path: str,
+        definition: Definition,
+        kind: str,
+        site: str,
+        sentence: str,
+        slots: Sequence[Slot] = (),
+        gone: str = "",
+    ) -> None:
+        """Make `definition` the one at `path`; `gone` is a module below it that goes if nothing uses it."""
+        self._check_open()
+        places = twins(self.root, path) if path else (path,)
+        root = self.root
+        for place in places:
+            root = replace_at(root, place, definition)
+        texts = [sentence]
+        module = join(path, gone) if gone else ""
+        if module and not module_users(root, module) and len(twins(root, module)) == len(places):
+            root, notes = with_modules(root, module, None)
+            texts += [f"Removed {module}, which nothing uses any more.", *notes]
+        for slot in slots:
+            for place in places:
+                self._past.setdefault(replace(slot, path=place), []).append(
+                    graph_in(lookup_definition(self.root, place), slot)
+                )
+        self._record(root, [Edit(kind, site, text) for text in texts])
+
+    def _record(self, root: Definition, edits: list[Edit]) -> None:
+        self._current = Model(root)
+        self.result = None
+        self._edits += edits
+        for edit in edits:
+            for listener in self._listeners:
+                listener(edit)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MutationError("this edit is closed; open another Rewriter on its result")
+
+
+def lookup_definition(root: Definition, path: str) -> Definition:
+    """Return the definition at a path that is known to lead to one."""
+    found = lookup(root, path)
+    assert isinstance(found, Definition), "the caller edits a graph of it"
+    return found
+
+
+def graph_in(definition: Definition, slot: Slot) -> Graph:
+    """Return the graph that stands in a slot of its definition."""
+    forward = definition.forwards[slot.forward]
+    return forward.train if slot.train and forward.train is not None else forward.eval
+
+
+def with_graph(definition: Definition, slot: Slot, graph: Graph) -> Definition:
+    """Return a definition with another graph in a slot."""
+    forwards = list(definition.forwards)
+    old = forwards[slot.forward]
+    forwards[slot.forward] = Forward(old.eval, graph) if slot.train else Forward(graph, old.train)
+    return replace(definition, forwards=tuple(forwards))
+
+
+def with_modules(root: Definition, path: str, module: Child | None) -> tuple[Definition, list[str]]:
+    """Put a module, or nothing, at a path and at its twins; drop what refers to what is gone, with one note each."""
+    places = twins(root, path)
+    for place in places:
+        above, _, name = place.rpartition(".")
+        if module is not None:
+            root = root.with_child(place, module)
+        elif name in lookup_definition(root, above).children:
+            root = root.with_child(place, None)
+    notes: list[str] = []
+    for place in places:
+        for above, definition in tuple(ancestors(root, place)):
+            kept, dropped = drop_dangling(definition, place[len(above) + 1 :] if above else place)
+            if kept is not definition:
+                root = replace_at(root, above, kept)
+                notes += dropped
+    return root, notes
+
+
+def module_users(root: Definition, path: str) -> tuple[str, ...]:
+    """Return the nodes, as `path:node`, that call the module at a path, something below it, or read its parameters."""
+    found: list[str] = []
+    for above, definition in ancestors(root, path):
+        found += [f"{above}:{name}" for name in references(definition, path[len(above) + 1 :] if above else path)]
+    return tuple(dict.fromkeys(found))
+
+
+def computed(spot: Spot) -> str:
+    """Return what a node computes, for sentences."""
+    operation = spot.node.operation
+    return named(spot.definition.child(operation.target)) if operation.kind == "module" else str(operation)

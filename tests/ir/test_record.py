@@ -1,0 +1,182 @@
+"""What recording keeps of constructors and of initialisation."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
+from graphnas.ir.graph import Graph
+from graphnas.ir.record import basic_unit, is_basic_unit, model_wrapper, record_of, recording
+from graphnas.ir.trace.evaluate import evaluate
+from tests.networks import ResNet18, TransformerEncoder
+
+
+def calls(graph: Graph) -> list[tuple[str, str]]:
+    """Return path and function of each initialisation of a parameter."""
+    paths = {node.name: node.operation.target for node in graph.nodes if node.operation.kind == "attribute"}
+    return [
+        (paths[node.inputs[0].name], node.operation.target.rpartition(":")[2])
+        for node in graph.nodes
+        if node.operation.kind != "attribute"
+    ]
+
+
+class Stand:
+    """Stands for a plain value, as a choice does."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __graphnas_resolve__(self) -> Any:
+        return self.value
+
+
+def test_arguments_are_recorded_and_nothing_outside_the_block() -> None:
+    with recording():
+        inside = nn.Linear(4, 2, bias=False)
+    outside = nn.Linear(4, 2)
+    record = record_of(inside)
+    assert record is not None
+    assert (record.cls, record.args, record.kwargs) == (nn.Linear, (4, 2), {"bias": False})
+    assert record_of(outside) is None
+
+
+def test_leaf_constructors_see_through_what_stands_for_a_value() -> None:
+    with recording():
+        conv = nn.Conv2d(3, Stand(8), (Stand(3), 5))  # type: ignore[arg-type]  # what recording is for
+    assert conv.weight.shape == (8, 3, 3, 5)
+    with pytest.raises(TypeError, match="Stand"):
+        nn.Conv2d(3, Stand(8), 3)  # type: ignore[arg-type]  # refused outside
+
+
+def test_constructors_are_as_they_were_after_the_block() -> None:
+    before = nn.Conv2d.__init__
+    with recording():
+        assert nn.Conv2d.__init__ is not before
+    assert nn.Conv2d.__init__ is before
+
+
+def test_initialisation_of_a_resnet_is_recorded_in_order() -> None:
+    with recording():
+        record = record_of(ResNet18())
+    assert record is not None
+    found = calls(record.init)
+    assert found[:3] == [("conv1.weight", "kaiming_normal_"), ("bn1.weight", "constant_"), ("bn1.bias", "constant_")]
+    assert len(found) == 20 + 2 * 20
+    kaiming = record.init.nodes[1]
+    assert dict(kaiming.kwargs) == {"mode": "fan_out", "nonlinearity": "relu"}
+
+
+def test_own_tensors_are_recorded_as_expressions() -> None:
+    with recording():
+        model = TransformerEncoder()
+    record = record_of(model)
+    assert record is not None
+    sinusoids = evaluate(record.initial["sinusoids"])
+    assert sinusoids is not None
+    assert torch.equal(sinusoids, model.get_buffer("sinusoids"))
+    assert [node.operation.target for node in record.initial["cls_token"].nodes] == ["torch:randn", "operator:mul"]
+    assert "rate" in {node.hint for node in record.initial["sinusoids"].nodes}
+
+
+def test_initialisation_functions_that_call_others_are_one_call() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+            nn.init.orthogonal_(self.linear.weight, gain=2.0)
+            with torch.no_grad():
+                self.linear.bias.uniform_(0, 1)
+
+    with recording():
+        record = record_of(Net())
+    assert record is not None
+    assert calls(record.init) == [("linear.weight", "orthogonal_"), ("linear.bias", "uniform_")]
+
+
+def test_what_cannot_be_said_is_noted() -> None:
+    outside = torch.randn(4, 4)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+            with torch.no_grad():
+                self.linear.weight.copy_(outside)
+
+    with recording():
+        record = record_of(Net())
+    assert record is not None
+    assert record.notes == ("Net: copy_ of linear.weight is not kept: it takes a tensor from elsewhere",)
+
+
+def test_copies_and_pickles_keep_their_records() -> None:
+    with recording():
+        layer = nn.Linear(4, 2)
+    for clone in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        record = record_of(clone)
+        assert record is not None
+        assert record.args == (4, 2)
+
+
+def test_threads_do_not_mix() -> None:
+    built: list[nn.Module] = []
+    with recording():
+        thread = threading.Thread(target=lambda: built.append(nn.Linear(2, 2)))
+        thread.start()
+        thread.join()
+    assert record_of(built[0]) is None
+
+
+def test_model_wrapper_returns_the_class_and_records_its_instances() -> None:
+    class Plain(nn.Module):
+        def __init__(self, width: int, *, depth: int = 1) -> None:
+            super(Plain, self).__init__()  # noqa: UP008  # the old form must work too
+            self.layer = nn.Linear(width, width)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)  # type: ignore[no-any-return]  # modules are not typed
+
+    wrapped = model_wrapper(Plain)
+    assert wrapped is Plain
+    record = record_of(wrapped(4, depth=2))
+    assert record is not None
+    assert (record.cls, record.args, record.kwargs) == (Plain, (4,), {"depth": 2})
+    with pytest.raises(TypeError, match="already decorated with @model_wrapper"):
+        basic_unit(wrapped)
+    with pytest.raises(TypeError, match=r"wants a subclass of torch\.nn\.Module"):
+        model_wrapper(int)  # type: ignore[type-var]  # the error under test
+
+
+def test_basic_unit_with_and_without_tag() -> None:
+    @basic_unit
+    class Unit(nn.Module):
+        pass
+
+    @basic_unit(basic_unit_tag=False)
+    class Open(nn.Module):
+        pass
+
+    class Derived(Unit):
+        pass
+
+    assert [is_basic_unit(cls) for cls in (Unit, Open, Derived)] == [True, False, False]
+
+
+def test_labels_are_numbered_by_nesting() -> None:
+    with ModelNamespace.enter():
+        assert ModelNamespace.current().next_label() == "model_1"
+        with ModelNamespace.enter():
+            assert ModelNamespace.current().next_label() == "model_2_1"
+        assert ModelNamespace.current().next_label() == "model_3"
+    with pytest.raises(NoContextError, match="decorate the class"):
+        ModelNamespace.current()
+    with pytest.raises(NoContextError, match="no 'fixed' context"):
+        ContextStack.top("fixed")
