@@ -14,7 +14,7 @@ import torch
 from hypothesis import strategies as st
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Guard, Input, Node, Operation, OperationKind
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition, Forward, ModuleSpec, ParameterSpec, TensorData, Tie
 from graphnas.ir.types import MappingType, ObjectType, ScalarType, SequenceType, TensorType, Type
@@ -38,6 +38,7 @@ _ATOMS = st.one_of(
             *(torch.float32, torch.bfloat16, torch.int64, torch.complex64, torch.bool, torch.float8_e4m3fn),
             *(torch.device("cpu"), torch.device("cuda", 1), torch.device("meta")),
             *(torch.channels_last, torch.contiguous_format, torch.strided, torch.sparse_coo),
+            Construction("torch.nn:Linear", (2, 3), FrozenDict({"bias": False})),
             *(Symbol("torch:relu"), Symbol("a.b:C.d"), Symbol("odd name:<locals>")),
             *(torch.Size([]), torch.Size([2, 3])),
             *(-0.0, math.inf, -math.inf, math.nan, complex(math.nan, -math.inf), complex(-0.0, -0.0)),

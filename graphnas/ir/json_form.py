@@ -47,7 +47,7 @@ from graphnas.ir.json_records import (
     ReportRecord,
     TieRecord,
 )
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition
 from graphnas.ir.report import Report
@@ -120,6 +120,8 @@ def _literal(value: Argument) -> Any:
         return {"value": value.name}
     if isinstance(value, Symbol):
         return {"symbol": value.path}
+    if isinstance(value, Construction):
+        return {"construction": [value.path, *map(_literal, value.args), _literal(value.kwargs)]}
     if isinstance(value, FrozenList):
         return [_literal(item) for item in value]
     if kind is tuple:

@@ -21,7 +21,7 @@ from graphnas.ir.json_records import (
     MutationRecord,
     NodeRecord,
 )
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition, Forward, ModuleSpec, ParameterSpec, TensorData, Tie
 from graphnas.ir.report import OpaqueModule, Report
@@ -186,9 +186,15 @@ def _argument(value: Any, path: str, depth: int = 0) -> Argument:
         return FrozenDict(_entries(content, here, depth + 1))
     if kind in ("value", "symbol") and isinstance(content, str):
         return Value(content) if kind == "value" else Symbol(content)
+    if kind == "construction" and isinstance(content, list) and len(content) > 1 and isinstance(content[0], str):
+        items = [_argument(item, f"{here}[{index}]", depth + 1) for index, item in enumerate(content)]
+        if isinstance(items[-1], FrozenDict):
+            return Construction(content[0], tuple(items[1:-1]), items[-1])
     if kind in ("float", "literal") and isinstance(content, str):
         return _parsed(parse_argument, content, here)
-    return _fail(path, "one of tuple, dict, value, symbol, float and literal, and what belongs to it", value)
+    return _fail(
+        path, "one of tuple, dict, value, symbol, construction, float and literal, and what belongs to it", value
+    )
 
 
 def _entries(content: list[Any], path: str, depth: int) -> dict[Any, Argument]:

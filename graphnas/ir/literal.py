@@ -38,6 +38,26 @@ class Symbol:
         return f"@{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """A call of a class as an argument: `TransformerEncoder(TransformerEncoderLayer(64, 4), 2)`.
+
+    Attributes:
+        path: `module:qualname` of the class.
+        args: Positional arguments, literals.
+        kwargs: Keyword arguments, literals.
+    """
+
+    path: str
+    args: tuple[Any, ...]
+    kwargs: FrozenDict[Any]
+
+    def __str__(self) -> str:
+        given = [format_literal(item) for item in self.args]
+        given += [f"{name}={format_literal(item)}" for name, item in self.kwargs.items()]
+        return f"@{self.path}({', '.join(given)})"
+
+
 class FrozenList(tuple[Any, ...]):
     """A list that can no longer change; equal to lists of its kind only, never to a tuple."""
 
@@ -93,7 +113,8 @@ class FrozenDict(Mapping[Any, _V]):
 
 Literal: TypeAlias = Any
 """None, bool, int, float, complex, str, bytes, Ellipsis, slice, range, `torch.dtype`, `torch.device`,
-`torch.memory_format`, `torch.layout`, `torch.Size`, `Symbol`, and tuples, `FrozenList`s and `FrozenDict`s of these."""
+`torch.memory_format`, `torch.layout`, `torch.Size`, `Symbol`, `Construction`, and tuples, `FrozenList`s and
+`FrozenDict`s of these."""
 
 Argument: TypeAlias = Any
 """A `Literal` that may hold `Value`s at any depth."""
@@ -113,6 +134,7 @@ _ATOMS = (
     torch.memory_format,
     torch.layout,
     Symbol,
+    Construction,
     Value,
 )
 _ATOM_SET = frozenset(_ATOMS)
@@ -157,6 +179,9 @@ def thaw(argument: Argument, resolve: Callable[[str], object] | None = None) -> 
         return slice(thaw(argument.start, resolve), thaw(argument.stop, resolve), thaw(argument.step, resolve))
     if isinstance(argument, Symbol) and resolve is not None:
         return resolve(argument.path)
+    if isinstance(argument, Construction) and resolve is not None:
+        create: Any = resolve(argument.path)
+        return create(*thaw(argument.args, resolve), **thaw(argument.kwargs, resolve))
     return argument
 
 
@@ -184,7 +209,7 @@ def values_in(argument: Argument) -> tuple[Value, ...]:
 
 def format_literal(value: Literal) -> str:
     """Return a text for people, and for the text form, of a literal or argument."""
-    if isinstance(value, (Value, Symbol)):
+    if isinstance(value, (Value, Symbol, Construction)):
         return str(value)
     if isinstance(value, (FrozenList, tuple)) and not isinstance(value, torch.Size):
         inner = ", ".join(map(format_literal, value))

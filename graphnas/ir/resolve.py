@@ -101,10 +101,10 @@ def instantiate(spec: ModuleSpec, device: torch.device | str | None = None) -> n
     kind = resolve(spec.target)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise GraphNASError(f"{spec.target} is {_describe(kind)}, expected a subclass of torch.nn.Module")
-    args = [thaw(item, resolve) for item in spec.args]
-    kwargs = {name: thaw(item, resolve) for name, item in spec.kwargs.items()}
     try:
         with nullcontext() if device is None else torch.device(device):
+            args = [thaw(item, resolve) for item in spec.args]
+            kwargs = {name: thaw(item, resolve) for name, item in spec.kwargs.items()}
             module = kind(*args, **kwargs)
         for name in spec.frozen:
             module.get_parameter(name).requires_grad_(False)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar, overload
 import torch
 
 from graphnas.errors import ParseError
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.types import (
     MappingType,
     ObjectType,
@@ -195,7 +195,8 @@ class Scanner:
         if self.at("%"):
             return Value(self.take_value())
         if self.accept("@"):
-            return Symbol(self.take_name("the path of a symbol"))
+            path = self.take_name("the path of a symbol")
+            return Construction(path, *self.take_call()) if self.at("(") else Symbol(path)
         if self.accept("..."):
             return Ellipsis
         if self.at("("):

@@ -358,13 +358,15 @@ def _call_of(frame: FrameType) -> tuple[Callable[..., Any], tuple[Any, ...], dic
 def _bound(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call with the tensor in front and defaults left out."""
+    """Return the arguments of a call: required ones by position, others by keyword, defaults left out."""
     signature = inspect.signature(function)
-    bound = signature.bind(*args, **kwargs)
-    tensor, *rest = bound.arguments.items()
+    bound = signature.bind(*args, **kwargs).arguments
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-    return (tensor[1],), {
-        name: value for name, value in rest if type(value) is not type(defaults[name]) or value != defaults[name]
+    required = tuple(value for name, value in bound.items() if defaults[name] is inspect.Parameter.empty)
+    return required, {
+        name: value
+        for name, value in list(bound.items())[len(required) :]
+        if type(value) is not type(defaults[name]) or value != defaults[name]
     }
 
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value, format_literal
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value, format_literal
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 from graphnas.ir.parser import TEXT_VERSION, parse_model
@@ -75,6 +75,8 @@ def format_argument(argument: Argument) -> str:
         return f"%{_identifier(argument.name)}"
     if isinstance(argument, Symbol):
         return f"@{_name(argument.path)}"
+    if isinstance(argument, Construction):
+        return f"@{_name(argument.path)}({format_call(argument.args, argument.kwargs)})"
     if isinstance(argument, FrozenList):
         return f"[{', '.join(map(format_argument, argument))}]"
     if isinstance(argument, tuple) and not isinstance(argument, torch.Size):

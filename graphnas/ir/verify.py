@@ -18,7 +18,7 @@ from graphnas.ir.expression import expression
 from graphnas.ir.graph import Graph, Guard, Node
 from graphnas.ir.infer import FlippedGuard, attribute_type, expression_type, same_type
 from graphnas.ir.invariants import Invariant
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value, format_literal
+from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, ModuleSpec
@@ -279,6 +279,8 @@ def _is_literal(item: Argument, values: bool) -> bool:
         return all(_is_literal(part, values) for part in item)
     if kind is FrozenDict:
         return all(_is_literal(part, values) for pair in item.items() for part in pair)
+    if kind is Construction:
+        return _is_literal(item.args, values=False) and _is_literal(item.kwargs, values=False)
     if kind is slice:
         return all(_is_literal(part, values) for part in (item.start, item.stop, item.step))
     return False

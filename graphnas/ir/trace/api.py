@@ -107,7 +107,8 @@ class _Session:
 
     def spec(self, module: nn.Module, path: str) -> ModuleSpec:
         if path not in self.specs:
-            self.specs[path] = spec_of(module, path, opaque=path in self.opaque)
+            with unset_fake_temporarily():
+                self.specs[path] = spec_of(module, path, opaque=path in self.opaque)
         return self.specs[path]
 
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:

@@ -22,7 +22,7 @@ from graphnas.ir.module import (
     TensorData,
     Tie,
 )
-from graphnas.ir.protocols import Expandable
+from graphnas.ir.protocols import expansion_of
 from graphnas.ir.record import record_of
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.evaluate import evaluate
@@ -78,7 +78,7 @@ class Builder:
         children = FrozenDict(
             (name, self._child(child, f"{path}.{name}" if path else name)) for name, child in children_of(module)
         )
-        record = record_of(module)
+        record, expansion = record_of(module), expansion_of(module)
         parameters: dict[str, ParameterSpec] = {}
         buffers: dict[str, BufferSpec] = {}
         for name, tensor in own_tensors(module):
@@ -104,7 +104,7 @@ class Builder:
             forwards=forwards,
             ties=_ties(module),
             init=EMPTY_GRAPH if record is None else _existing(record.init, module),
-            label=module.__graphnas_expand__().label if isinstance(module, Expandable) else "",
+            label="" if expansion is None else expansion.label,
             origin=f"{type(module).__module__}:{type(module).__qualname__}",
         )
 
@@ -163,8 +163,9 @@ def tensor_data(tensor: torch.Tensor) -> TensorData:
 
 
 def _kind(module: nn.Module, called: bool) -> DefinitionKind:
-    if isinstance(module, Expandable):
-        return module.__graphnas_expand__().kind
+    expansion = expansion_of(module)
+    if expansion is not None:
+        return expansion.kind
     if isinstance(module, nn.Sequential):
         return "sequential"
     if called:  # a list or dictionary that somebody gave a forward is an ordinary module
@@ -207,6 +208,8 @@ def _meet_here(a: str, b: str) -> bool:
 
 def _existing(init: Graph, module: nn.Module) -> Graph:
     """Return what of a recorded initialisation still has its parameter, under the paths that the IR has."""
+    if not init.nodes:
+        return init
     known = {_join(path, name) for path, part in walk(module) for name, _ in own_tensors(part)}
     known |= {
         _join(path, name) for path, part in walk(module) for name, _ in part.named_parameters(remove_duplicate=False)

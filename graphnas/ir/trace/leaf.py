@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from graphnas.errors import GraphNASError, TraceError
-from graphnas.ir.literal import FrozenDict, freeze
+from graphnas.ir.literal import Construction, FrozenDict, Symbol, freeze
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import Record, record_of
@@ -152,7 +152,12 @@ def _from_attributes(module: nn.Module, target: str, path: str, write: Callable[
 
 def _frozen_spec(target: str, args: list[Any], kwargs: dict[str, Any], path: str) -> ModuleSpec:
     def literal(value: Any) -> Any:
-        return spec_of(value, path) if isinstance(value, nn.Module) else freeze(value)
+        if inspect.isroutine(value):
+            return Symbol(path_of(value))
+        if not isinstance(value, nn.Module):
+            return freeze(value)
+        spec = spec_of(value, path)
+        return Construction(spec.target, spec.args, spec.kwargs)
 
     return ModuleSpec(
         target, tuple(map(literal, args)), FrozenDict((name, literal(value)) for name, value in kwargs.items())

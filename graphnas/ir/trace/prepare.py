@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from graphnas.errors import TraceError
-from graphnas.ir.protocols import Expandable
+from graphnas.ir.protocols import expansion_of
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
@@ -37,8 +37,9 @@ def copy_structure(module: nn.Module) -> nn.Module:
 
 def children_of(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield name and module of the children as the IR has them: candidates and blocks stand for an open decision."""
-    if isinstance(module, Expandable):
-        yield from module.__graphnas_expand__().modules.items()
+    expansion = expansion_of(module)
+    if expansion is not None:
+        yield from expansion.modules.items()
     else:
         yield from ((name, child) for name, child in module._modules.items() if child is not None)
 

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from graphnas.errors import TraceError
 from graphnas.ir.calls import canonical_call, is_getter, without_defaults
 from graphnas.ir.literal import freeze
-from graphnas.ir.protocols import Expandable, Expansion
+from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
@@ -109,8 +109,9 @@ class ModuleTracer(torch.fx.Tracer):
         path = self.path_of_module(m)
         if path in self.inlined:
             return forward(*args, **kwargs)
-        if isinstance(m, Expandable):
-            return self._call_open(m.__graphnas_expand__(), m, path, args, kwargs)
+        expansion = expansion_of(m)
+        if expansion is not None:
+            return self._call_open(expansion, m, path, args, kwargs)
         if not self._is_leaf(m, path):
             return self._call_traced(m, path, m.forward, args, kwargs)
         place = current_place()

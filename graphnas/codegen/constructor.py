@@ -1,0 +1,255 @@
+"""The constructor of a class: its state, its children, what is shared, and its initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import libcst as cst
+import torch
+
+from graphnas.codegen import syntax
+from graphnas.codegen.forward import graph_body
+from graphnas.codegen.imports import Imports
+from graphnas.codegen.initialise import initialisation
+from graphnas.codegen.literals import Literals
+from graphnas.codegen.paths import is_attribute, is_position, path_expression
+from graphnas.codegen.structure import ClassPlan
+from graphnas.codegen.syntax import Expression, Statement
+from graphnas.errors import CodegenError
+from graphnas.ir.graph import Graph
+from graphnas.ir.literal import FrozenList
+from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec, TensorData
+
+_SHORT = 64
+"""Most elements of a tensor that is written out."""
+
+Constants = dict[str, TensorData]
+"""Tensors that need a file beside the source, by a name that is unique in it."""
+
+
+class Constructor:
+    """Writes `__init__`.
+
+    Args:
+        plan: The class.
+        imports: Where imports are noted.
+        class_name: Gives the name of the class of a number.
+        constants: Takes the tensors that are too large for source.
+    """
+
+    def __init__(
+        self, plan: ClassPlan, imports: Imports, class_name: Callable[[int], str], constants: Constants
+    ) -> None:
+        self.plan = plan
+        self.imports = imports
+        self.class_name = class_name
+        self.constants = constants
+        self.literals = Literals(imports)
+        self.reserved = [item.name for item in plan.parameters]
+
+    def write(self) -> cst.FunctionDef | None:
+        """Return the method, None where the inherited one will do."""
+        definition = self.plan.definition
+        body: list[Statement] = []
+        for name, parameter in definition.parameters.items():
+            body += self._parameter(name, parameter)
+        for name, buffer in definition.buffers.items():
+            body += self._buffer(name, buffer)
+        items: list[Expression] = []
+        if definition.kind == "sequential":
+            items = self._items(definition)
+        else:
+            body += self._children(definition)
+        body += self._frozen(definition, "")
+        body += self._ties(definition, "")
+        body += initialisation(self.plan, self.imports)
+        stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
+        if not body and not stored and not items:
+            return None
+        start = syntax.call(cst.Attribute(syntax.call(cst.Name("super")), cst.Name("__init__")))
+        if items:
+            start = start.with_changes(args=self._sequential_args(definition, items))
+        parent = syntax.expression_statement(start)
+        return syntax.function("__init__", self._parameters(), [parent, *stored, *body])
+
+    def _parameters(self) -> list[cst.Param]:
+        found = []
+        for item in self.plan.parameters:
+            default = self.literals.write(item.default) if item.has_default else None
+            found.append(syntax.parameter(item.name, None, default))
+        return found
+
+    def _children(self, definition: Definition) -> list[Statement]:
+        body: list[Statement] = []
+        ties = {tie.path: tie.source for tie in definition.ties}
+        built: list[str] = []
+        for name, child in definition.children.items():
+            source = ties.get(name)
+            if source is not None and source.partition(".")[0] in built:
+                value = path_expression(self.plan.original, source)
+            else:
+                value = self._child(child)
+            built.append(name)
+            if is_attribute(name):
+                body.append(syntax.assign(syntax.dotted(f"self.{name}"), value))
+            else:
+                call = syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value])
+                body.append(syntax.expression_statement(call))
+        return body
+
+    def _child(self, child: Child) -> Expression:
+        if isinstance(child, ModuleSpec):
+            if child.target.startswith(":"):
+                callee: Expression = syntax.identifier(self.class_name(int(child.target[1:])))
+            else:
+                callee = self.imports.reference(child.target)
+            kwargs = [(str(name), self.literals.write(item)) for name, item in child.kwargs.items()]
+            return syntax.call(callee, map(self.literals.write, child.args), kwargs)
+        items = self._items(child)
+        if child.kind == "dict":
+            pairs = zip(map(syntax.string, child.children), items, strict=True)
+            return syntax.call(self.imports.nn("ModuleDict"), [syntax.dictionary(pairs)] if items else [])
+        if child.kind == "list":
+            node = syntax.call(self.imports.nn("ModuleList"))
+            grouped = _runs(items)
+            if len(grouped) == 1 and isinstance(grouped[0], cst.StarredElement):
+                return node.with_changes(args=[cst.Arg(grouped[0].value)])
+            return node.with_changes(args=[cst.Arg(cst.List(grouped))] if grouped else [])
+        return syntax.call(self.imports.nn("Sequential")).with_changes(args=self._sequential_args(child, items))
+
+    def _items(self, definition: Definition) -> list[Expression]:
+        return [self._child(child) for child in definition.children.values()]
+
+    def _sequential_args(self, definition: Definition, items: Sequence[Expression]) -> list[cst.Arg]:
+        if not all(is_position(definition, name) for name in definition.children):
+            pairs = [
+                syntax.tuple_of([syntax.string(name), item])
+                for name, item in zip(definition.children, items, strict=True)
+            ]
+            ordered = self.imports.reference("collections:OrderedDict")
+            return [cst.Arg(syntax.call(ordered, [syntax.list_of(pairs)]))]
+        args: list[cst.Arg] = []
+        for element in _runs(items):
+            star: Any = "*" if isinstance(element, cst.StarredElement) else ""
+            args.append(cst.Arg(element.value, star=star))
+        return args
+
+    def _parameter(self, name: str, spec: ParameterSpec) -> list[Statement]:
+        target = path_expression(self.plan.original, name)
+        body: list[Statement] = []
+        if spec.initial is not None:
+            body, value = self._expression(spec.initial)
+        else:
+            value = self._shaped("zeros" if len(spec.type.shape) < 2 else "empty", spec.type.shape, spec.type.dtype)
+        kwargs = [("requires_grad", cst.Name("False"))] if not spec.requires_grad else []
+        body.append(syntax.assign(target, syntax.call(self.imports.nn("Parameter"), [value], kwargs)))
+        if spec.initial is None and len(spec.type.shape) >= 2:
+            call = syntax.call(self.imports.nn("init.trunc_normal_"), [target], [("std", cst.Float("0.02"))])
+            body.append(syntax.expression_statement(call))
+        return body
+
+    def _buffer(self, name: str, spec: BufferSpec) -> list[Statement]:
+        body: list[Statement] = []
+        if spec.initial is not None:
+            body, value = self._expression(spec.initial)
+        elif spec.data is not None:
+            value = self._tensor(name, spec.data)
+        elif spec.storage == "persistent":
+            value = self._shaped("zeros", spec.type.shape, spec.type.dtype)
+        else:
+            raise CodegenError(
+                f"{self.plan.name}.{name} is not in the state_dict, and neither its expression nor its data is known; "
+                "trace the model again while it is on a real device"
+            )
+        if spec.storage == "plain":
+            return [*body, syntax.assign(path_expression(self.plan.original, name), value)]
+        kwargs = [("persistent", cst.Name("False"))] if spec.storage == "temporary" else []
+        call = syntax.call(syntax.dotted("self.register_buffer"), [syntax.string(name), value], kwargs)
+        return [*body, syntax.expression_statement(call)]
+
+    def _expression(self, graph: Graph) -> tuple[list[Statement], Expression]:
+        return graph_body(graph, self.plan.original, self.imports, hole=syntax.identifier, reserved=self.reserved)
+
+    def _shaped(self, function: str, shape: Sequence[Any], dtype: torch.dtype) -> Expression:
+        sizes = [self.literals.write(size) for size in shape] or [syntax.tuple_of([])]
+        kwargs = [] if dtype == torch.float32 else [("dtype", self.literals.write(dtype))]
+        return syntax.call(self.imports.torch(function), sizes, kwargs)
+
+    def _tensor(self, name: str, data: TensorData) -> Expression:
+        shape, dtype = data.type.shape, data.type.dtype
+        count = 1
+        for size in shape:
+            count *= size
+        if count == 0:
+            return self._shaped("zeros", shape, dtype)
+        tensor = torch.frombuffer(bytearray(data.data), dtype=dtype).reshape(shape)
+        if not dtype.is_complex and torch.equal(tensor, tensor.flatten()[0].expand(shape)) and count > 1:
+            first = tensor.flatten()[0].item()
+            if first in (0, 1) and not str(first).startswith("-"):
+                return self._shaped("ones" if first else "zeros", shape, dtype)
+        if dtype == torch.int64 and len(shape) == 1 and count > 2 and torch.equal(tensor, torch.arange(count)):
+            return syntax.call(self.imports.torch("arange"), [syntax.integer(count)])
+        if count <= _SHORT and dtype not in (torch.bfloat16, torch.float16):
+            kwargs = [("dtype", self.literals.write(dtype))] if dtype != _default_dtype(tensor) else []
+            return syntax.call(
+                self.imports.torch("tensor"), [self.literals.write(_frozen_list(tensor.tolist()))], kwargs
+            )
+        key = f"{self.plan.name}.{name}"
+        self.constants[key] = data
+        return syntax.subscript(syntax.identifier("CONSTANTS"), [syntax.string(key)])
+
+    def _frozen(self, definition: Definition, prefix: str) -> list[Statement]:
+        body: list[Statement] = []
+        for name, child in definition.children.items():
+            path = f"{prefix}{name}"
+            if isinstance(child, Definition):
+                body += self._frozen(child, f"{path}.")
+                continue
+            for item in child.frozen:
+                weight = path_expression(self.plan.original, f"{path}.{item}")
+                call = syntax.call(syntax.attribute(weight, "requires_grad_"), [cst.Name("False")])
+                body.append(syntax.expression_statement(call))
+        return body
+
+    def _ties(self, definition: Definition, prefix: str) -> list[Statement]:
+        body: list[Statement] = []
+        names = list(definition.children)
+        for tie in definition.ties:
+            head = tie.source.partition(".")[0]
+            direct = not prefix and tie.path in definition.children and definition.kind != "sequential"
+            if direct and head in names and names.index(head) < names.index(tie.path):
+                continue  # built as the shared object already
+            target = path_expression(self.plan.original, f"{prefix}{tie.path}")
+            source = path_expression(self.plan.original, f"{prefix}{tie.source}")
+            body.append(syntax.assign(target, source))
+        for name, child in definition.children.items():
+            if isinstance(child, Definition):
+                body += self._ties(child, f"{prefix}{name}.")
+        return body
+
+
+def _runs(items: Sequence[Expression]) -> list[cst.BaseElement]:
+    """Return elements of a list, three or more equal ones in a row as one comprehension."""
+    shapes = [syntax.shape(item) for item in items]
+    found: list[cst.BaseElement] = []
+    position = 0
+    while position < len(items):
+        end = position
+        while end < len(items) and shapes[end] == shapes[position]:
+            end += 1
+        if end - position >= 3:
+            count = syntax.call(cst.Name("range"), [syntax.integer(end - position)])
+            found.append(cst.StarredElement(syntax.comprehension(items[position], "_", count)))
+        else:
+            found += [cst.Element(item) for item in items[position:end]]
+        position = end
+    return found
+
+
+def _default_dtype(tensor: torch.Tensor) -> torch.dtype:
+    return torch.tensor(tensor.flatten()[0].item()).dtype
+
+
+def _frozen_list(value: Any) -> Any:
+    return FrozenList(map(_frozen_list, value)) if isinstance(value, list) else value

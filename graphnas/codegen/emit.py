@@ -1,0 +1,184 @@
+"""The whole file: header, imports, classes; and the check that the text says what was meant."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+
+import libcst as cst
+
+from graphnas.codegen import syntax
+from graphnas.codegen.constructor import Constants, Constructor
+from graphnas.codegen.forward import forward_method
+from graphnas.codegen.imports import Imports
+from graphnas.codegen.structure import ClassPlan, is_plain_chain, plan_classes
+from graphnas.codegen.syntax import Statement
+from graphnas.errors import CodegenError
+from graphnas.ir.graph import Graph
+from graphnas.ir.keyed import digest
+from graphnas.ir.literal import Literal, format_literal
+from graphnas.ir.lru import LRU
+from graphnas.ir.model import Model
+from graphnas.ir.module import Definition
+
+
+@dataclass(frozen=True)
+class Source:
+    """A generated file: its text, the class of the model, and the tensors that go beside it."""
+
+    text: str
+    class_name: str
+    constants: Constants = field(default_factory=dict)
+
+
+_WRITTEN: LRU[tuple[cst.ClassDef, str, Imports, Constants]] = LRU(2048)
+"""Classes written and checked so far, by what they are made of and the names they use."""
+
+
+def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None) -> str:
+    """Return the source of a model: one file that needs torch, and the user's own modules for basic units.
+
+    Args:
+        model: The model; no decision in it may be open.
+        decisions: Named in the header, in addition to those of the history.
+
+    Raises:
+        CodegenError: The model cannot be written, or holds tensors too large for source; `save` writes those beside.
+    """
+    source = emit(model, decisions=decisions)
+    if source.constants:
+        names = ", ".join(source.constants)
+        raise CodegenError(
+            f"{model.name} holds tensors that are too large for source: {names}; use graphnas.save(model, path), "
+            "which writes them to a .safetensors file beside it"
+        )
+    return source.text
+
+
+def emit(model: Model, *, decisions: Mapping[str, Literal] | None = None, constants_file: str = "") -> Source:
+    """Return source and constants; `constants_file` is the name under which the source looks for them."""
+    structure = plan_classes(model.root)
+    names = [plan.name for plan in structure.classes]
+    imports = Imports(frozenset(names))
+    constants: Constants = {}
+    nodes: list[cst.ClassDef] = []
+    texts: list[str] = []
+    for plan in structure.classes:
+        node, text, used, data = _class(plan, names)
+        nodes.append(node)
+        texts.append(text)
+        imports.include(used)
+        constants.update(data)
+    preamble = _constants_preamble(constants_file, imports) if constants else []
+    head = cst.Module([*imports.statements(), *preamble]).code
+    text = "\n\n".join([_docstring(_header(model, decisions)) + "\n" + head, *texts])
+    _compare(text, nodes)
+    return Source(text, names[-1], constants)
+
+
+def _class(plan: ClassPlan, names: list[str]) -> tuple[cst.ClassDef, str, Imports, Constants]:
+    key = digest(
+        "graphnas-class",
+        plan.name,
+        plan.definition.key,
+        plan.original.key,
+        tuple(names),
+        plan.stored,
+        tuple((item.name, item.default, item.has_default) for item in plan.parameters),
+    )
+    known = _WRITTEN.get(key)
+    if known is not None:
+        return known
+    imports, constants = Imports(frozenset(names)), Constants()
+    definition = plan.definition
+    constructor = Constructor(plan, imports, names.__getitem__, constants).write()
+    methods = [] if constructor is None else [constructor]
+    if not (definition.kind == "sequential" and is_plain_chain(plan.original)):
+        shown = _for_paths(plan)
+        methods += [forward_method(shown, number, imports) for number in range(len(definition.forwards))]
+    body: list[Statement] = [syntax.expression_statement(cst.SimpleString(_docstring(_describe(plan), 1).strip()))]
+    body += [method.with_changes(leading_lines=[cst.EmptyLine(indent=False)]) for method in methods]
+    base = imports.nn("Sequential" if definition.kind == "sequential" else "Module")
+    node = cst.ClassDef(syntax.identifier(plan.name), syntax.block(body), bases=[cst.Arg(base)])
+    text = cst.Module([node]).code
+    written = (node, text, imports, constants)
+    _WRITTEN.put(key, written)
+    return written
+
+
+def _for_paths(plan: ClassPlan) -> Definition:
+    """The original's children, in which paths are followed, with the forwards of the class."""
+    return replace(plan.original, forwards=plan.definition.forwards)
+
+
+def _compare(text: str, nodes: list[cst.ClassDef]) -> None:
+    try:
+        ast.parse(text)
+        parsed = [item for item in cst.parse_module(text).body if isinstance(item, cst.ClassDef)]
+    except (SyntaxError, cst.ParserSyntaxError) as error:
+        raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
+    for meant, found in zip(nodes, parsed, strict=True):
+        if syntax.shape(meant) != syntax.shape(found):
+            raise CodegenError(
+                f"the source of class {meant.name.value} reads otherwise than meant; please report this model"
+            )
+
+
+def _constants_preamble(file: str, imports: Imports) -> list[cst.SimpleStatementLine]:
+    path = syntax.call(imports.reference("pathlib:Path"), [cst.Name("__file__")])
+    loaded = syntax.call(
+        imports.reference("safetensors.torch:load_file"),
+        [syntax.call(syntax.attribute(path, "with_name"), [syntax.string(file)])],
+    )
+    statement = syntax.assign(cst.Name("CONSTANTS"), loaded)
+    return [statement.with_changes(leading_lines=[cst.EmptyLine(indent=False)])]
+
+
+def _header(model: Model, decisions: Mapping[str, Literal] | None) -> list[str]:
+    try:
+        version = metadata.version("graphnas")
+    except metadata.PackageNotFoundError:
+        version = "from a checkout"
+    lines = [f"{model.name}, generated by graphnas {version}.", "", f"Fingerprint: {model.fingerprint}"]
+    merged = {label: value for mutation in model.history for label, value in mutation.decisions.items()}
+    merged.update(decisions or {})
+    if merged:
+        lines += ["Decisions:", *(f"    {label}: {format_literal(value)}" for label, value in merged.items())]
+    return [*lines, "", f"Usage: model = {model.name}()"]
+
+
+def _describe(plan: ClassPlan) -> list[str]:
+    definition = plan.original
+    lines = [f"{plan.name}."]
+    if definition.forwards:
+        graph = definition.forwards[0].eval
+        inputs = ", ".join(f"{item.name}: {item.type}" for item in graph.inputs)
+        lines = [f"{inputs or 'nothing'} -> {_output(graph)}."]
+        guards = sum(len(item.guards) for item in definition.graphs)
+        if guards:
+            lines += [
+                "",
+                f"Specialised to the shapes it was traced with ({guards} decision{'s' * (guards > 1)} taken by value).",
+            ]
+    return lines
+
+
+def _output(graph: Graph) -> str:
+    types = {value.name: str(graph.type_of(value)) for value in graph.output_values}
+    return ", ".join(types.values()) or "None"
+
+
+def _docstring(lines: list[str], indent: int = 0) -> str:
+    """Return a docstring; whatever the lines hold, they cannot end it."""
+    pad = "    " * indent
+    safe = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in item) for item in lines]
+    safe = [
+        item.replace("\\", "\\\\").replace('"', '\\"' if item.endswith('"') or '"""' in item else '"') for item in safe
+    ]
+    if len(safe) == 1:
+        return f'{pad}"""{safe[0]}"""\n'
+    return (
+        f'{pad}"""' + "\n".join([safe[0], *(f"{pad}{item}" if item else "" for item in safe[1:]), f'{pad}"""']) + "\n"
+    )

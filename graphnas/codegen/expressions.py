@@ -1,0 +1,143 @@
+"""Operations of the graph as expressions of Python: calls, operators, indices and attributes."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from graphnas.codegen import syntax
+from graphnas.codegen.literals import Literals
+from graphnas.codegen.paths import path_expression
+from graphnas.codegen.syntax import Expression
+from graphnas.errors import CodegenError
+from graphnas.ir.graph import Node
+from graphnas.ir.module import Definition
+
+_BINARY: dict[str, type[cst.BaseBinaryOp]] = {
+    "add": cst.Add,
+    "and_": cst.BitAnd,
+    "floordiv": cst.FloorDivide,
+    "lshift": cst.LeftShift,
+    "matmul": cst.MatrixMultiply,
+    "mod": cst.Modulo,
+    "mul": cst.Multiply,
+    "or_": cst.BitOr,
+    "pow": cst.Power,
+    "rshift": cst.RightShift,
+    "sub": cst.Subtract,
+    "truediv": cst.Divide,
+    "xor": cst.BitXor,
+    "concat": cst.Add,
+}
+_UNARY: dict[str, type[cst.BaseUnaryOp]] = {
+    "neg": cst.Minus,
+    "pos": cst.Plus,
+    "invert": cst.BitInvert,
+    "inv": cst.BitInvert,
+    "not_": cst.Not,
+}
+_COMPARISON: dict[str, type[cst.BaseCompOp]] = {
+    "eq": cst.Equal,
+    "ne": cst.NotEqual,
+    "lt": cst.LessThan,
+    "le": cst.LessThanEqual,
+    "gt": cst.GreaterThan,
+    "ge": cst.GreaterThanEqual,
+    "is_": cst.Is,
+    "is_not": cst.IsNot,
+}
+_AUGMENTED: dict[str, type[cst.BaseAugOp]] = {
+    "iadd": cst.AddAssign,
+    "iand": cst.BitAndAssign,
+    "iconcat": cst.AddAssign,
+    "ifloordiv": cst.FloorDivideAssign,
+    "ilshift": cst.LeftShiftAssign,
+    "imatmul": cst.MatrixMultiplyAssign,
+    "imod": cst.ModuloAssign,
+    "imul": cst.MultiplyAssign,
+    "ior": cst.BitOrAssign,
+    "ipow": cst.PowerAssign,
+    "irshift": cst.RightShiftAssign,
+    "isub": cst.SubtractAssign,
+    "itruediv": cst.DivideAssign,
+    "ixor": cst.BitXorAssign,
+}
+
+
+class Expressions:
+    """Writes operations.
+
+    Args:
+        definition: What paths start from.
+        literals: Writes arguments; knows how values are spelled.
+    """
+
+    def __init__(self, definition: Definition, literals: Literals) -> None:
+        self.definition = definition
+        self.literals = literals
+
+    def write(self, node: Node) -> Expression:
+        """Return the expression that computes the value of a node.
+
+        Raises:
+            CodegenError: The operation has no form in source.
+        """
+        operation, write = node.operation, self.literals.write
+        kwargs = [(str(name), write(item)) for name, item in node.kwargs.items()]
+        if operation.kind == "training":
+            return syntax.dotted("self.training")
+        if operation.kind == "attribute":
+            return path_expression(self.definition, operation.target)
+        if operation.kind == "module":
+            return syntax.call(self._callee(node), map(write, node.args), kwargs)
+        if operation.kind == "function":
+            return self._function(node, kwargs)
+        if not node.args:
+            raise CodegenError(f"node {node.name!r}: {operation} needs the object that it belongs to as its argument")
+        bound = syntax.attribute(write(node.args[0]), operation.target)
+        return bound if operation.kind == "field" else syntax.call(bound, map(write, node.args[1:]), kwargs)
+
+    def loop(self, container: str, variable: str, node: Node, carried: str) -> syntax.Statement:
+        """Return `for block in self.blocks: x = block(x)`."""
+        write = self.literals.write
+        callee: Expression = syntax.identifier(variable)
+        if node.operation.forward:
+            callee = syntax.attribute(callee, f"forward_{node.operation.forward}")
+        kwargs = [(str(name), write(item)) for name, item in node.kwargs.items()]
+        call = syntax.call(callee, [syntax.identifier(carried), *map(write, node.args[1:])], kwargs)
+        return syntax.for_loop(
+            variable,
+            path_expression(self.definition, container),
+            [syntax.assign(syntax.identifier(carried), call)],
+        )
+
+    def augmented(self, node: Node, target: Expression) -> syntax.Statement:
+        """Return `target += value`."""
+        operator = _AUGMENTED[node.operation.target.partition(":")[2]]
+        return syntax.line(cst.AugAssign(syntax.assignable(target), operator(), self.literals.write(node.args[1])))
+
+    def setitem(self, node: Node) -> syntax.Statement:
+        """Return `x[index] = value`."""
+        target = syntax.subscript(self.literals.write(node.args[0]), self.literals.index(node.args[1]))
+        return syntax.assign(target, self.literals.write(node.args[2]))
+
+    def _callee(self, node: Node) -> Expression:
+        callee = path_expression(self.definition, node.operation.target)
+        return syntax.attribute(callee, f"forward_{node.operation.forward}") if node.operation.forward else callee
+
+    def _function(self, node: Node, kwargs: list[tuple[str, Expression]]) -> Expression:
+        module, _, name = node.operation.target.partition(":")
+        args, write = node.args, self.literals.write
+        if module == "operator" and not kwargs:
+            if name in _BINARY and len(args) == 2:
+                return syntax.binary(_BINARY[name](), write(args[0]), write(args[1]))
+            if name in _UNARY and len(args) == 1:
+                return syntax.unary(_UNARY[name](), write(args[0]))
+            if name in _COMPARISON and len(args) == 2:
+                return syntax.comparison(_COMPARISON[name](), write(args[0]), write(args[1]))
+            if name == "contains" and len(args) == 2:
+                return syntax.comparison(cst.In(), write(args[1]), write(args[0]))
+            if name == "getitem" and len(args) == 2:
+                return syntax.subscript(write(args[0]), self.literals.index(args[1]))
+        if node.operation.target == "builtins:getattr" and len(args) == 2 and isinstance(args[1], str):
+            return syntax.attribute(write(args[0]), args[1])
+        return syntax.call(self.literals.imports.reference(node.operation.target), map(write, args), kwargs)

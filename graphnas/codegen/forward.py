@@ -1,0 +1,235 @@
+"""The body of one forward, statement by statement, and how the two modes share one body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import libcst as cst
+
+from graphnas.codegen import names, syntax
+from graphnas.codegen.expressions import Expressions
+from graphnas.codegen.imports import Imports
+from graphnas.codegen.literals import Literals
+from graphnas.codegen.schedule import Schedule, is_in_place_operator, is_setitem, schedule
+from graphnas.codegen.syntax import Expression, Statement
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.literal import Value
+from graphnas.ir.module import Definition, Forward
+from graphnas.ir.types import TensorType, Type
+
+
+def forward_method(definition: Definition, number: int, imports: Imports) -> cst.FunctionDef:
+    """Return the method for forward `number`: `forward`, then `forward_1` and so on."""
+    forward = definition.forwards[number]
+    inputs = forward.eval.inputs
+    params = [_parameter(item.name, item.type, imports) for item in inputs if not item.keyword_only]
+    keyword_only = [_parameter(item.name, item.type, imports) for item in inputs if item.keyword_only]
+    return syntax.function(
+        f"forward_{number}" if number else "forward",
+        params,
+        _both_modes(forward, definition, imports),
+        keyword_only=keyword_only,
+        returns=imports.tensor_class() if _returns_tensor(forward.eval) else None,
+    )
+
+
+def graph_body(
+    graph: Graph,
+    definition: Definition,
+    imports: Imports,
+    *,
+    hole: Callable[[str], Expression],
+    reserved: Iterable[str] = (),
+) -> tuple[list[Statement], Expression]:
+    """Return the statements of a graph, and the expression of its output."""
+    writer = _Writer(graph, definition, imports, hole, frozenset(reserved))
+    return writer.statements(), writer.output()
+
+
+def _parameter(name: str, kind: Type, imports: Imports) -> cst.Param:
+    return syntax.parameter(name, imports.tensor_class() if isinstance(kind, TensorType) else None)
+
+
+def _returns_tensor(graph: Graph) -> bool:
+    return isinstance(graph.output, Value) and isinstance(graph.type_of(graph.output), TensorType)
+
+
+def _both_modes(forward: Forward, definition: Definition, imports: Imports) -> list[Statement]:
+    bodies = []
+    for graph in forward.graphs:
+        body, output = graph_body(graph, definition, imports, hole=lambda name: syntax.dotted(f"self.{name}"))
+        bodies.append([*body, syntax.line(cst.Return(output))])
+    if len(bodies) == 1:
+        return bodies[0]
+    evaluated, trained = bodies
+    shapes = [[syntax.shape(item) for item in body] for body in bodies]
+    shortest = min(map(len, bodies))
+    head = _common(shapes[0], shapes[1], shortest)
+    tail = _common(shapes[0][::-1], shapes[1][::-1], shortest - head)
+    in_eval, in_train = evaluated[head : len(evaluated) - tail], trained[head : len(trained) - tail]
+    common_tail = evaluated[len(evaluated) - tail :] if tail else []
+    training = syntax.dotted("self.training")
+    branch: list[Statement] = []
+    if in_train and in_eval and not tail:  # the first branch returns, so the second needs no `else`
+        branch = [cst.If(training, syntax.block(in_train)), *in_eval]
+    elif in_train:
+        other = cst.Else(syntax.block(in_eval)) if in_eval else None
+        branch = [cst.If(training, syntax.block(in_train), orelse=other)]
+    elif in_eval:
+        branch = [cst.If(syntax.unary(cst.Not(), training), syntax.block(in_eval))]
+    return [*evaluated[:head], *branch, *common_tail]
+
+
+def _common(left: Sequence[object], right: Sequence[object], limit: int) -> int:
+    count = 0
+    while count < limit and left[count] == right[count]:
+        count += 1
+    return count
+
+
+class _Writer:
+    def __init__(
+        self,
+        graph: Graph,
+        definition: Definition,
+        imports: Imports,
+        hole: Callable[[str], Expression],
+        reserved: frozenset[str],
+    ) -> None:
+        self.graph = graph
+        self.plan: Schedule = schedule(graph, definition)
+        self.literals = Literals(imports, self._value, hole)
+        self.expressions = Expressions(definition, self.literals)
+        self.reserved = reserved
+        self.variable: dict[str, str] = {item.name: item.name for item in graph.inputs}
+        self.holder: dict[str, str] = {item.name: item.name for item in graph.inputs}
+        self.types: dict[str, Type] = {
+            **{item.name: item.type for item in graph.inputs},
+            **{node.name: node.type for node in graph.nodes},
+        }
+        self.last_use = self._last_uses()
+        self.body: list[Statement] = []
+
+    def statements(self) -> list[Statement]:
+        for position, node in enumerate(self.plan.steps):
+            self._step(position, node)
+        return self.body
+
+    def output(self) -> Expression:
+        return self.literals.write(self.graph.output)
+
+    def _last_uses(self) -> dict[str, int]:
+        """Last uses, with `x += y` and `x` as one variable: both are the same tensor."""
+        last = dict(self.plan.last_use)
+        for node in reversed(self.plan.steps):
+            if is_in_place_operator(node) and isinstance(node.args[0], Value):
+                source = node.args[0].name
+                last[source] = max(last.get(source, -1), last.get(node.name, -1))
+        for node in self.plan.steps:
+            if is_in_place_operator(node) and isinstance(node.args[0], Value):
+                last[node.name] = last[node.args[0].name]
+        return last
+
+    def _value(self, name: str) -> Expression:
+        inner = self.plan.inlined.get(name)
+        return syntax.identifier(self.variable[name]) if inner is None else self.expressions.write(inner)
+
+    def _step(self, position: int, node: Node) -> None:
+        if is_setitem(node):
+            self.body.append(self.expressions.setitem(node))
+        elif is_in_place_operator(node):
+            self._in_place(position, node)
+        elif node.name in self.plan.loops:
+            self._loop(position, node)
+        elif node.name in self.plan.unpacked:
+            self._unpack(position, node)
+        elif node.name not in self.last_use:
+            self.body.append(syntax.expression_statement(self.expressions.write(node)))
+        else:
+            self._assign(position, node)
+
+    def _assign(self, position: int, node: Node) -> None:
+        value = self.expressions.write(node)
+        self._make_room(position, node)
+        self.body.append(syntax.assign(syntax.identifier(self._name(position, node)), value))
+
+    def _in_place(self, position: int, node: Node) -> None:
+        target = node.args[0]
+        if isinstance(target, Value) and target.name in self.plan.inlined:  # an attribute of the module
+            self.body.append(self.expressions.augmented(node, self._value(target.name)))
+            self.plan.inlined[node.name] = self.plan.inlined[target.name]
+            return
+        name = target.name if isinstance(target, Value) else ""
+        is_tensor = isinstance(self.types.get(name), TensorType)
+        if not is_tensor and self.last_use.get(name, -1) > position:
+            # A number is bound anew, not changed: whoever holds the old one must not see the new one.
+            fresh = names.free_name(self.variable[name], self.holder, self.reserved)
+            self.body.append(syntax.assign(syntax.identifier(fresh), self._value(name)))
+            self._bind(fresh, node.name)
+            self.body.append(self.expressions.augmented(node, syntax.identifier(fresh)))
+            return
+        self.body.append(self.expressions.augmented(node, self._value(name)))
+        self._bind(self.variable[name], node.name)
+
+    def _loop(self, position: int, node: Node) -> None:
+        loop = self.plan.loops[node.name]
+        self._make_room(position, node)
+        first = self.literals.write(node.args[0])
+        extras = self.plan.variables((node.args[1:], node.kwargs))
+        kept = {self.variable[name] for name in extras}
+        name = self._name(position, node, avoid=kept)
+        if not (isinstance(first, cst.Name) and first.value == name):
+            self.body.append(syntax.assign(syntax.identifier(name), first))
+        taken = [*self.holder, *self.reserved]
+        variable = names.loop_name(loop.container, taken)
+        self.body.append(self.expressions.loop(loop.container, variable, node, name))
+
+    def _unpack(self, position: int, node: Node) -> None:
+        value = self.expressions.write(node)
+        targets: list[Expression] = []
+        chosen: list[str] = []
+        for item in self.plan.unpacked[node.name]:
+            if item is None or item.name not in self.last_use:
+                targets.append(syntax.identifier("_"))
+                continue
+            chosen.append(self._name(position, item, avoid=set(chosen)))
+            targets.append(syntax.identifier(chosen[-1]))
+        self.body.append(syntax.assign(syntax.tuple_of(targets, bare=True), value))
+
+    def _make_room(self, position: int, node: Node) -> None:
+        """Where the user's name is still held by an earlier value of that name, keep that one as `identity`."""
+        held = self.holder.get(node.hint) if node.hint else None
+        if held is None or self.last_use.get(held, -1) <= position or not isinstance(self.types[held], TensorType):
+            return
+        own = next((item.hint for item in self.graph.nodes if item.name == held), held)
+        if own != node.hint or not names.is_usable(node.hint, self.reserved):
+            return
+        sharing = [name for name, variable in self.variable.items() if variable == node.hint]
+        alias = names.alias_name([*self.holder, *self.reserved, *(item.hint for item in self.graph.nodes)])
+        self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
+        del self.holder[node.hint]
+        for name in sharing:
+            self.variable[name] = alias
+        self.holder[alias] = held
+
+    def _name(self, position: int, node: Node, avoid: Iterable[str] = ()) -> str:
+        """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one."""
+        barred = {*avoid, *self.reserved}
+        candidates = [node.hint] if node.hint else []
+        if not node.hint and isinstance(node.type, TensorType):
+            candidates += [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
+        for name in candidates:
+            if names.is_usable(name, barred) and self._is_free(name, position):
+                return self._bind(name, node.name)
+        base = node.hint if node.hint and names.is_usable(node.hint) else names.base_name(node)
+        live = [name for name in self.holder if not self._is_free(name, position)]
+        return self._bind(names.free_name(base, live, barred), node.name)
+
+    def _is_free(self, name: str, position: int) -> bool:
+        held = self.holder.get(name)
+        return held is None or self.last_use.get(held, -1) <= position
+
+    def _bind(self, name: str, value: str) -> str:
+        self.variable[value] = name
+        self.holder[name] = value
+        return name

@@ -1,0 +1,134 @@
+"""What a generated file imports, and under which name the file speaks of an object.
+
+Only torch, the standard library and the user's own modules of basic units and opaque leaves come up here: the paths are
+those of the IR. Nothing is imported by this module itself.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+
+import libcst as cst
+
+from graphnas.codegen.syntax import Expression, attribute, dotted, identifier
+from graphnas.errors import CodegenError
+
+RESERVED = frozenset({"F", "OrderedDict", "Tensor", "load_file", "math", "nn", "operator", "self", "super", "torch"})
+"""Names that no variable of generated source takes."""
+
+_TORCH_ATTRIBUTES = frozenset({"torch", "torch.fft", "torch.linalg", "torch.special", "torch.nn", "torch.nn.init"})
+
+
+class Imports:
+    """Collects imports while source is written.
+
+    Args:
+        taken: Names that the file gives to its own classes.
+    """
+
+    def __init__(self, taken: frozenset[str] = frozenset()) -> None:
+        self._taken = taken
+        self.modules: dict[str, str] = {}
+        self.names: dict[tuple[str, str], str] = {}
+
+    def reference(self, path: str) -> Expression:
+        """Return the expression for the object at `module:qualname`, and note what it needs.
+
+        Raises:
+            CodegenError: Nothing outside the program that runs now could import the object.
+        """
+        module, _, qualname = path.partition(":")
+        if module in ("__main__", "__mp_main__") or "<locals>" in qualname or not qualname:
+            raise CodegenError(
+                f"{(qualname or path)!r} lives in {module or 'no module'}, which generated source cannot import; "
+                "move it to the top level of a module of its own"
+            )
+        if module == "builtins" and hasattr(builtins, qualname.partition(".")[0]):
+            return dotted(qualname)
+        if module == "torch.nn.functional":
+            return attribute(self._module("torch.nn.functional", "F"), qualname)
+        if module in _TORCH_ATTRIBUTES:
+            if module.startswith("torch.nn"):
+                self.names[("torch", "nn")] = "nn"
+                return dotted(f"{module.removeprefix('torch.')}.{qualname}")
+            self._module("torch", "torch")
+            return dotted(f"{module}.{qualname}")
+        if module in ("math", "operator"):
+            return attribute(self._module(module, module), qualname)
+        return self._from(module, qualname)
+
+    def torch(self, name: str) -> Expression:
+        """Return `torch.<name>`."""
+        return self.reference(f"torch:{name}")
+
+    def nn(self, name: str) -> Expression:
+        """Return `nn.<name>`."""
+        return self.reference(f"torch.nn:{name}")
+
+    def tensor_class(self) -> Expression:
+        """Return `Tensor`, for annotations."""
+        self.names[("torch", "Tensor")] = "Tensor"
+        return identifier("Tensor")
+
+    def include(self, other: Imports) -> None:
+        """Add what another collection holds."""
+        self.modules.update(other.modules)
+        self.names.update(other.names)
+
+    def _module(self, module: str, name: str) -> Expression:
+        self.modules[module] = name
+        return identifier(name)
+
+    def _from(self, module: str, qualname: str) -> Expression:
+        name, _, rest = qualname.partition(".")
+        known = self.names.get((module, name))
+        if known is None:
+            used = {*self._taken, *self.names.values(), *RESERVED}
+            if (module, name) in _WELL_KNOWN:
+                used.discard(name)
+            known, number = name, 2
+            while known in used:
+                known, number = f"{name}_{number}", number + 1
+            self.names[(module, name)] = known
+        node: Expression = identifier(known)
+        return dotted(f"{known}.{rest}") if rest else node
+
+    def statements(self) -> list[cst.SimpleStatementLine]:
+        """Return the imports: standard library, then third parties, then the rest, each sorted as ruff's isort does."""
+        groups: dict[int, list[tuple[tuple[int, str], cst.SimpleStatementLine]]] = {}
+        for module, alias in self.modules.items():
+            bound = module.partition(".")[0] if alias == module else alias
+            as_name = None if bound == module else cst.AsName(cst.Name(alias))
+            item = cst.Import([cst.ImportAlias(dotted(module), asname=as_name)])  # type: ignore[arg-type]  # dotted name
+            groups.setdefault(_group(module), []).append(((0, module), cst.SimpleStatementLine([item])))
+        by_module: dict[str, list[tuple[str, str]]] = {}
+        for (module, name), alias in self.names.items():
+            by_module.setdefault(module, []).append((name, alias))
+        for module, names in by_module.items():
+            aliases = [
+                cst.ImportAlias(cst.Name(name), asname=None if alias == name else cst.AsName(cst.Name(alias)))
+                for name, alias in sorted(names, key=lambda pair: _name_order(pair[0]))
+            ]
+            chosen = cst.ImportFrom(module=dotted(module), names=aliases)  # type: ignore[arg-type]  # dotted name
+            groups.setdefault(_group(module), []).append(((1, module), cst.SimpleStatementLine([chosen])))
+        lines: list[cst.SimpleStatementLine] = []
+        for group in sorted(groups):
+            for number, (_, statement) in enumerate(sorted(groups[group], key=lambda pair: pair[0])):
+                blank = [cst.EmptyLine(indent=False)] if number == 0 and lines else []
+                lines.append(statement.with_changes(leading_lines=blank))
+        return lines
+
+
+_WELL_KNOWN = frozenset({("collections", "OrderedDict"), ("safetensors.torch", "load_file")})
+
+
+def _group(module: str) -> int:
+    return 0 if module.partition(".")[0] in sys.stdlib_module_names else 1
+
+
+def _name_order(name: str) -> tuple[int, str]:
+    """Order of isort inside one import: CONSTANTS, Classes, functions."""
+    if name.isupper() and len(name) > 1:
+        return (0, name)
+    return (1, name) if name[0].isupper() else (2, name)

@@ -1,0 +1,137 @@
+"""What a constructor does to parameters once the children are built, in the form a person would write.
+
+Calls that treat all leaves of a class alike, in the order of `modules()`, become one loop; anything else is written
+call by call in the recorded order, so that the random numbers are drawn in the same order either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from graphnas.codegen import syntax
+from graphnas.codegen.forward import graph_body
+from graphnas.codegen.imports import Imports
+from graphnas.codegen.literals import Literals
+from graphnas.codegen.structure import ClassPlan
+from graphnas.codegen.syntax import Statement
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.literal import Argument, FrozenDict, Value
+from graphnas.ir.module import Definition, ModuleSpec
+
+_Call = tuple[str, str, tuple[Argument, ...], FrozenDict[Argument]]
+"""Name of the parameter, function, further arguments."""
+
+_WITH_CHILDREN = ("MultiheadAttention", "Transformer")
+
+
+def initialisation(plan: ClassPlan, imports: Imports) -> list[Statement]:
+    """Return the statements of `Definition.init`, of the class itself and of containers inside it."""
+    body: list[Statement] = []
+    graph = plan.definition.init
+    if graph.nodes:
+        loop = _as_loop(plan.original, graph, imports)
+        body += loop if loop is not None else _one_by_one(plan, graph, imports)
+    return body
+
+
+def _one_by_one(plan: ClassPlan, graph: Graph, imports: Imports) -> list[Statement]:
+    reserved = [item.name for item in plan.parameters]
+    body, _ = graph_body(graph, plan.original, imports, hole=syntax.identifier, reserved=reserved)
+    if all(_is_init(node) or node.operation.kind == "attribute" for node in graph.nodes):
+        return body
+    no_grad = cst.WithItem(syntax.call(imports.torch("no_grad")))
+    return [cst.With([no_grad], syntax.block(body))]
+
+
+def _is_init(node: Node) -> bool:
+    return node.operation.kind == "function" and node.operation.target.startswith("torch.nn.init:")
+
+
+def _as_loop(original: Definition, graph: Graph, imports: Imports) -> list[Statement] | None:
+    calls = _calls(graph)
+    leaves = list(_leaves(original, ""))
+    if calls is None or len(calls) < 3 or any(part in leaf.type for _, leaf in leaves for part in _WITH_CHILDREN):
+        return None
+    if any(leaf.opaque or not leaf.target.startswith("torch.nn:") for _, leaf in leaves):
+        return None
+    by_leaf: dict[str, list[_Call]] = {}
+    for path, call in calls:
+        by_leaf.setdefault(path, []).append(call)
+    expected = [(path, call) for path, _ in leaves for call in by_leaf.get(path, [])]
+    if expected != calls:
+        return None
+    recipes: dict[str, list[_Call]] = {}
+    lacking: dict[str, list[str]] = {}
+    for path, leaf in leaves:
+        known = recipes.setdefault(leaf.target, by_leaf.get(path, []))
+        if known != by_leaf.get(path, []):
+            longer, shorter = sorted((known, by_leaf.get(path, [])), key=len, reverse=True)
+            if [call for call in longer if call[0] != "bias"] != shorter:
+                return None
+            recipes[leaf.target] = longer
+            lacking[leaf.target] = ["bias"]
+    for path, leaf in leaves:  # a leaf with a bias that was left alone must stay so
+        missing = [call for call in recipes[leaf.target] if call not in by_leaf.get(path, [])]
+        if missing and leaf.kwargs.get("bias") is not False:
+            return None
+    return _loop({target: recipe for target, recipe in recipes.items() if recipe}, lacking, imports)
+
+
+def _loop(recipes: dict[str, list[_Call]], lacking: dict[str, list[str]], imports: Imports) -> list[Statement]:
+    """Return `for m in self.modules(): if isinstance(m, nn.Conv2d): ...`, equal recipes under one test."""
+    literals = Literals(imports)
+    grouped: list[tuple[list[str], list[_Call]]] = []
+    for target, recipe in recipes.items():
+        same = next((item for item in grouped if item[1] == recipe and not lacking.get(target)), None)
+        if same is not None and not any(lacking.get(item) for item in same[0]):
+            same[0].append(target)
+        else:
+            grouped.append(([target], recipe))
+    branch: cst.If | None = None
+    for targets, recipe in reversed(grouped):
+        body: list[Statement] = []
+        for name, function, args, kwargs in recipe:
+            weight = syntax.dotted(f"m.{name}")
+            options = [(str(key), literals.write(item)) for key, item in kwargs.items()]
+            call = syntax.call(imports.reference(function), [weight, *map(literals.write, args)], options)
+            statement: Statement = syntax.expression_statement(call)
+            if name in lacking.get(targets[0], []):
+                test = syntax.comparison(cst.IsNot(), weight, cst.Name("None"))
+                statement = cst.If(test, syntax.block([statement]))
+            body.append(statement)
+        classes = [imports.reference(target) for target in targets]
+        kind = classes[0] if len(classes) == 1 else syntax.tuple_of(classes)
+        branch = cst.If(syntax.call(cst.Name("isinstance"), [cst.Name("m"), kind]), syntax.block(body), orelse=branch)
+    if branch is None:
+        return []
+    return [syntax.for_loop("m", syntax.call(syntax.dotted("self.modules")), [branch])]
+
+
+def _calls(graph: Graph) -> list[tuple[str, _Call]] | None:
+    """Return `(leaf, call)` for each call, None if anything but calls of nn.init on parameters is there."""
+    paths: dict[str, str] = {}
+    found: list[tuple[str, _Call]] = []
+    for node in graph.nodes:
+        if node.operation.kind == "attribute":
+            paths[node.name] = node.operation.target
+            continue
+        if not _is_init(node) or not node.args or not isinstance(node.args[0], Value):
+            return None
+        leaf, _, name = paths.get(node.args[0].name, "").rpartition(".")
+        if not leaf or any(value.name in paths for value in node.inputs[1:]):
+            return None
+        found.append((leaf, (name, node.operation.target, node.args[1:], node.kwargs)))
+    return found
+
+
+def _leaves(definition: Definition, prefix: str) -> Iterator[tuple[str, ModuleSpec]]:
+    shared = {tie.path for tie in definition.ties}
+    for name, child in definition.children.items():
+        if name in shared:
+            continue
+        if isinstance(child, ModuleSpec):
+            yield f"{prefix}{name}", child
+        else:
+            yield from _leaves(child, f"{prefix}{name}.")

@@ -1,0 +1,328 @@
+"""Which values of a graph get a statement of their own, and which are written where they are used.
+
+A person writes `x = self.relu(self.bn1(self.conv1(x)))`, the graph holds three nodes. A value is written inside its
+consumer when nobody named it, it is used once, and everything is still evaluated in the order of the graph: operations
+may change tensors in place or draw random numbers. Only reads of sizes, of attributes and arithmetic on sizes are free
+to move. Guards and values that nothing comes of are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from graphnas.ir.effects import is_pure
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.literal import Argument, Value, values_in
+from graphnas.ir.module import Definition
+from graphnas.ir.types import ScalarType, SequenceType, TensorType, Type
+
+_MAX_DEPTH = 4
+_MAX_SIZE = 22
+_IN_PLACE_OPERATORS = frozenset(
+    f"operator:i{name}"
+    for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
+) | {"operator:itruediv", "operator:ixor"}
+_RANDOM = frozenset(
+    {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
+    | {"feature_dropout", "gumbel_softmax", "multinomial", "normal", "poisson", "rand_like", "randint", "randn"}
+    | {"randint_like", "randn_like", "randperm", "rrelu", "manual_seed", "fractional_max_pool2d"}
+)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A chain of calls over all children of a container, each fed with what the one before returned."""
+
+    container: str
+    node: Node
+
+
+@dataclass
+class Schedule:
+    """The statements of a forward.
+
+    Attributes:
+        steps: Nodes with a statement of their own, in order.
+        inlined: Nodes that are written where they are used, by name.
+        unpacked: For a tuple that is unpacked: the value that each item goes to, None for an item nobody uses.
+        loops: Steps that are loops, by name of the value.
+        last_use: Position of the last step that reads a value; the return is the step after the last.
+    """
+
+    steps: list[Node] = field(default_factory=list)
+    inlined: dict[str, Node] = field(default_factory=dict)
+    unpacked: dict[str, tuple[Node | None, ...]] = field(default_factory=dict)
+    loops: dict[str, Loop] = field(default_factory=dict)
+    last_use: dict[str, int] = field(default_factory=dict)
+
+    def variables(self, argument: Argument) -> tuple[str, ...]:
+        """Return the values that the source of an argument reads from variables."""
+        found: list[str] = []
+        for value in values_in(argument):
+            inner = self.inlined.get(value.name)
+            found += [value.name] if inner is None else self.variables((inner.args, inner.kwargs))
+        return tuple(found)
+
+
+def is_in_place_operator(node: Node) -> bool:
+    """Tell whether the node is `x += y` or one of its like."""
+    return node.operation.kind == "function" and node.operation.target in _IN_PLACE_OPERATORS
+
+
+def is_setitem(node: Node) -> bool:
+    """Tell whether the node is `x[i] = y`."""
+    return node.operation.kind == "function" and node.operation.target == "operator:setitem"
+
+
+def is_getitem(node: Node) -> bool:
+    """Tell whether the node is `x[i]`."""
+    return node.operation.kind == "function" and node.operation.target == "operator:getitem"
+
+
+def schedule(graph: Graph, definition: Definition) -> Schedule:
+    """Return the statements of a graph; `definition` says what its paths stand for."""
+    return _Scheduler(graph, definition).run()
+
+
+def is_droppable(node: Node) -> bool:
+    """Tell whether a value that nobody takes need not be computed: nothing else comes of it, and no random number."""
+    if is_pure(node):
+        return True
+    operation = node.operation
+    name = operation.target.rpartition(":")[2].rpartition(".")[2]
+    if operation.kind == "module" or name in _RANDOM or is_in_place_operator(node) or is_setitem(node):
+        return False
+    if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):
+        return False
+    if operation.kind == "function" and not operation.target.startswith(("torch:", "torch.")):
+        return False
+    return not any(item is True for item in node.args)
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, definition: Definition) -> None:
+        self.graph = graph
+        self.definition = definition
+        self.plan = Schedule()
+        self.pending: list[Node] = []
+        self.depth: dict[str, int] = {}
+        self.size: dict[str, int] = {}
+
+    def run(self) -> Schedule:
+        nodes = self._find_loops(_live(self.graph))
+        self.types: dict[str, Type] = {
+            **{item.name: item.type for item in self.graph.inputs},
+            **{node.name: node.type for node in nodes},
+        }
+        self.uses = _count_uses(nodes, self.graph.output)
+        members = self._find_unpacked(nodes)
+        forced = self._forced(nodes)
+        for node in nodes:
+            if node.name not in members:
+                self._place(node, forced)
+        rest = self._consume([self.graph.output])
+        self._spill(len(self.pending) - rest)
+        self._take(rest)
+        self._measure()
+        return self.plan
+
+    def _place(self, node: Node, forced: frozenset[str]) -> None:
+        name, uses = node.name, self.uses.get(node.name, 0)
+        operands = [*node.args, *node.kwargs.values()]
+        if is_setitem(node):
+            operands = [node.args[2], node.args[0], node.args[1]]
+        if name in self.plan.loops:
+            operands = operands[:1]
+        if self._is_movable(node):
+            if name in self.plan.unpacked:
+                self.plan.steps.append(node)
+            elif node.operation.kind == "attribute" or (not node.hint and (uses == 1 or _is_cheap(node))):
+                self.plan.inlined[name] = node
+            elif uses:
+                self.plan.steps.append(node)
+            return
+        taken = self._consume(operands)
+        self._spill(len(self.pending) - taken, only_operands=operands)
+        taken = self._consume(operands)
+        inner = [item.name for item in self.pending[len(self.pending) - taken :]]
+        depth = 1 + max((self.depth.get(item, 0) for item in inner), default=0)
+        size = 2 + len(operands) + sum(self.size.get(item, 0) for item in inner)
+        if depth > _MAX_DEPTH or size > _MAX_SIZE:
+            self._spill(len(self.pending))
+            depth, size = 1, 2 + len(operands)
+            taken = 0
+        self._take(taken)
+        self.depth[name], self.size[name] = depth, size
+        is_returned = self.graph.output == Value(name)
+        free = uses == 1 and name not in forced and (not node.hint or is_returned)
+        if free and not (is_in_place_operator(node) or is_setitem(node) or self._has_statement(name)):
+            self.pending.append(node)
+        else:
+            self._spill(len(self.pending))
+            self.plan.steps.append(node)
+
+    def _has_statement(self, name: str) -> bool:
+        return name in self.plan.loops or name in self.plan.unpacked
+
+    def _consume(self, operands: Iterable[Argument]) -> int:
+        """Return how many of the last pending values are exactly the last ones that `operands` evaluate, in order."""
+        waiting = {item.name for item in self.pending}
+        wanted = [value.name for value in values_in(tuple(operands)) for value in self._ordered(value)]
+        wanted = [name for name in wanted if name in waiting]
+        count = 0
+        while count < min(len(wanted), len(self.pending)) and self.pending[-1 - count].name == wanted[-1 - count]:
+            count += 1
+        return count
+
+    def _ordered(self, value: Value) -> tuple[Value, ...]:
+        node = self.plan.inlined.get(value.name)
+        return (value,) if node is None or not self._is_movable(node) else values_in((node.args, node.kwargs))
+
+    def _spill(self, count: int, only_operands: Iterable[Argument] | None = None) -> None:
+        """Give the first `count` pending values statements; with operands, only up to the last one that they need."""
+        if only_operands is not None:
+            wanted = {value.name for value in values_in(tuple(only_operands))}
+            while count and self.pending[count - 1].name not in wanted:
+                count -= 1
+        self.plan.steps += self.pending[:count]
+        del self.pending[:count]
+
+    def _take(self, count: int) -> None:
+        if count:
+            for node in self.pending[-count:]:
+                self.plan.inlined[node.name] = node
+            del self.pending[-count:]
+
+    def _is_movable(self, node: Node) -> bool:
+        if node.operation.kind in ("attribute", "training"):
+            return True
+        if not is_pure(node) or not _is_scalar(node.type) or node.operation.target == "item":
+            return False
+        waiting = {item.name for item in self.pending}
+        inputs = [value.name for value in values_in((node.args, node.kwargs))]
+        if any(name in waiting for name in inputs):
+            return False
+        if node.operation.kind in ("field", "method") or node.operation.target == "builtins:len":
+            return True
+        return all(_is_scalar(self.types[name]) for name in inputs)
+
+    def _forced(self, nodes: list[Node]) -> frozenset[str]:
+        """Values that need a variable: targets of in-place statements, and what a repeated read reads."""
+        names: list[str] = []
+        for node in nodes:
+            if is_in_place_operator(node) or is_setitem(node):
+                names += [value.name for value in values_in(node.args[0])]
+            elif node.name in self.plan.loops:
+                names += [value.name for value in values_in((node.args[1:], node.kwargs))]
+            elif _is_cheap(node) and self.uses.get(node.name, 0) > 1:
+                names += [value.name for value in node.inputs]
+        return frozenset(names)
+
+    def _find_unpacked(self, nodes: list[Node]) -> frozenset[str]:
+        """Find tuples whose items are all taken by index; return the names of the items."""
+        takers: dict[str, list[Node]] = {}
+        for node in nodes:
+            if is_getitem(node) and isinstance(node.args[0], Value):
+                takers.setdefault(node.args[0].name, []).append(node)
+        members: list[str] = []
+        for node in nodes:
+            items = takers.get(node.name, [])
+            length = _length(node.type)
+            indices = [item.args[1] for item in items]
+            if not 2 <= length <= 8 or len(items) < 2 or self.uses[node.name] != len(items):
+                continue
+            if not all(type(index) is int and 0 <= index < length for index in indices):
+                continue
+            if len(dict.fromkeys(indices)) != len(indices) or not any(item.hint for item in items):
+                continue
+            if isinstance(node.type, TensorType) and len(items) != length:
+                continue
+            by_index = {item.args[1]: item for item in items}
+            self.plan.unpacked[node.name] = tuple(by_index.get(index) for index in range(length))
+            members += [item.name for item in items]
+        return frozenset(members)
+
+    def _find_loops(self, nodes: list[Node]) -> list[Node]:
+        uses = _count_uses(nodes, self.graph.output)
+        found: list[Node] = []
+        position = 0
+        while position < len(nodes):
+            run = self._run_at(nodes, position, uses)
+            first = nodes[position]
+            if len(run) < 2:
+                found.append(first)
+                position += 1
+                continue
+            container = first.operation.target.rpartition(".")[0]
+            hint = next((node.hint for node in reversed(run) if node.hint), "")
+            node = replace(run[-1], args=first.args, kwargs=first.kwargs, hint=hint)
+            self.plan.loops[node.name] = Loop(container, node)
+            found.append(node)
+            position += len(run)
+        return found
+
+    def _run_at(self, nodes: list[Node], position: int, uses: dict[str, int]) -> list[Node]:
+        first = nodes[position]
+        container, _, name = first.operation.target.rpartition(".")
+        if first.operation.kind != "module" or not container or not first.args or not isinstance(first.args[0], Value):
+            return []
+        parent = self.definition.child(container)
+        if not isinstance(parent, Definition) or parent.kind not in ("list", "sequential"):
+            return []
+        names = list(parent.children)
+        if names[0] != name or len(nodes) < position + len(names):
+            return []
+        run = nodes[position : position + len(names)]
+        for key, node, before in zip(names[1:], run[1:], run[:-1], strict=False):
+            expected = replace(first.operation, target=f"{container}.{key}")
+            rest = (node.args[1:], node.kwargs)
+            if node.operation != expected or node.args[:1] != (Value(before.name),) or uses[before.name] != 1:
+                return []
+            if rest != (first.args[1:], first.kwargs):
+                return []
+        return run
+
+    def _measure(self) -> None:
+        for position, node in enumerate(self.plan.steps):
+            for name in self.plan.variables((node.args, node.kwargs)):
+                self.plan.last_use[name] = position
+        for name in self.plan.variables(self.graph.output):
+            self.plan.last_use[name] = len(self.plan.steps)
+
+
+def _live(graph: Graph) -> list[Node]:
+    wanted = {value.name for value in graph.output_values}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.name in wanted or not is_droppable(node):
+            kept.append(node)
+            wanted.update(value.name for value in node.inputs)
+    return kept[::-1]
+
+
+def _count_uses(nodes: list[Node], output: Argument) -> dict[str, int]:
+    uses: dict[str, int] = {node.name: 0 for node in nodes}
+    for item in (*((node.args, node.kwargs) for node in nodes), output):
+        for value in values_in(item):
+            uses[value.name] = uses.get(value.name, 0) + 1
+    return uses
+
+
+def _is_cheap(node: Node) -> bool:
+    """Tell whether reading it again is what a person would do: `x.shape`, `x.shape[0]`, `self.training`."""
+    if node.operation.kind in ("field", "training"):
+        return _is_scalar(node.type)
+    return is_getitem(node) and _is_scalar(node.type) and not values_in(node.args[1])
+
+
+def _is_scalar(kind: Type) -> bool:
+    if isinstance(kind, SequenceType):
+        return all(_is_scalar(item) for item in kind.items)
+    return isinstance(kind, ScalarType)
+
+
+def _length(kind: Type) -> int:
+    if isinstance(kind, SequenceType):
+        return len(kind.items)
+    return kind.shape[0] if isinstance(kind, TensorType) and kind.shape else 0
