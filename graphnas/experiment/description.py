@@ -1,0 +1,193 @@
+"""What is kept of an experiment besides its trials, and how the pieces are built again from it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graphnas.errors import ConfigError, ExperimentError, StoreError
+from graphnas.experiment.config import RetiariiExeConfig, experiments_home
+from graphnas.experiment.engines import Space, space_from_json
+from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
+from graphnas.experiment.evaluators.reference import reference_to, resolve
+from graphnas.experiment.store import DATABASE_NAME, Description
+from graphnas.experiment.strategies import Strategy
+
+RESUMABLE_FIELDS = (
+    "trial_concurrency",
+    "max_trial_number",
+    "max_experiment_duration",
+    "max_trial_duration",
+    "executor",
+    "debug",
+    "log_level",
+)
+"""Fields that may change when an experiment is continued; the others would make it another experiment."""
+
+
+def describe(
+    experiment_id: str, config: RetiariiExeConfig, space: Space, evaluator: Evaluator, strategy: Strategy
+) -> Description:
+    """Return what the store keeps."""
+    return Description(
+        id=experiment_id,
+        config=config.to_json(),
+        domains={label: domain.to_json() for label, domain in space.domains.items()},
+        space=space.to_json(),
+        evaluator=evaluator.to_json(),
+        strategy=strategy_to_json(strategy),
+    )
+
+
+def missing_forms(description: Description) -> tuple[str, ...]:
+    """Return the arguments that `resume` must be given, since the store cannot keep them."""
+    forms = {
+        "base_model": description.space,
+        "evaluator": description.evaluator,
+        "strategy": description.strategy,
+    }
+    return tuple(name for name, form in forms.items() if form is None)
+
+
+def strategy_to_json(strategy: Strategy) -> dict[str, Any] | None:
+    """Return the reference of the strategy's class and its arguments, or None where it has no such form."""
+    kind = reference_to(type(strategy))
+    arguments = {name: getattr(strategy, name) for name in strategy.arguments}
+    try:
+        same = json.loads(json.dumps(arguments, allow_nan=False)) == arguments
+    except (TypeError, ValueError):
+        return None
+    return {"type": kind, "arguments": arguments} if kind is not None and same else None
+
+
+def strategy_from_json(data: Mapping[str, Any]) -> Strategy:
+    """Return the strategy that `strategy_to_json` described.
+
+    Raises:
+        ExperimentError: Its code is no longer where it was, or is no strategy.
+    """
+    kind = resolve(data["type"])
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise ExperimentError(f"{data['type']}: expected a class of strategies, found {kind!r}")
+    return kind(**data["arguments"])
+
+
+def rebuild(
+    description: Description, space: Space | None, evaluator: Evaluator | None, strategy: Strategy | None
+) -> tuple[Space, Evaluator, Strategy]:
+    """Return the pieces of a stored experiment: those that are given, and the others from their JSON forms.
+
+    Raises:
+        ExperimentError: A piece is neither given nor kept, its code is gone, or the space is not the one of the store.
+    """
+    given = {"base_model": space, "evaluator": evaluator, "strategy": strategy}
+    missing = [name for name in missing_forms(description) if given[name] is None]
+    if missing:
+        arguments = ", ".join(f"{name}=..." for name in missing)
+        raise ExperimentError(
+            f"experiment {description.id}: the store could not keep {' and '.join(missing)}, as there was no name by "
+            f"which to import it; call RetiariiExperiment.resume({description.id!r}, {arguments})"
+        )
+    if space is None:
+        space = space_from_json(description.space or {})
+    if evaluator is None:
+        evaluator = evaluator_from_json(description.evaluator or {})
+    if strategy is None:
+        strategy = strategy_from_json(description.strategy or {})
+    _check_domains(description, space)
+    return space, evaluator, strategy
+
+
+def change_config(description: Description, fields: Mapping[str, Any]) -> RetiariiExeConfig:
+    """Return the stored configuration with `fields` changed.
+
+    Raises:
+        ConfigError: A field is unknown, its value wrong, or it belongs to what the experiment is.
+    """
+    config = RetiariiExeConfig.from_json(description.config)
+    for name, value in fields.items():
+        setattr(config, name, value)
+        if name not in RESUMABLE_FIELDS:
+            raise ConfigError(
+                f"{name}: cannot change when an experiment is resumed; what can is {', '.join(RESUMABLE_FIELDS)}",
+                field=name,
+            )
+    return config
+
+
+def find_experiment(experiment_id: str, working_directory: str | None) -> Path:
+    """Return the folder of an experiment, given by its id or by the path of the folder.
+
+    Raises:
+        StoreError: There is no experiment under either.
+    """
+    home = experiments_home() if working_directory is None else Path(working_directory).expanduser().absolute()
+    folders = (Path(experiment_id).expanduser().absolute(), home / experiment_id)
+    for folder in folders:
+        if (folder / DATABASE_NAME).is_file():
+            return folder
+    raise StoreError(
+        f"experiment {experiment_id!r}: there is no {DATABASE_NAME} in {folders[0]} nor in {folders[1]}; give the id, "
+        "or the path of the experiment's folder"
+    )
+
+
+def resume_call(description: Description, folder: Path) -> str:
+    """Return the Python expression that continues an experiment."""
+    arguments = [repr(description.id if folder == experiments_home() / description.id else str(folder))]
+    arguments.extend(f"{name}=..." for name in missing_forms(description))
+    return f"graphnas.RetiariiExperiment.resume({', '.join(arguments)})"
+
+
+def check_not_importing() -> None:
+    """Refuse to run while a worker imports the script that started it.
+
+    Raises:
+        ExperimentError: It does: the script starts the experiment at its top level.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ExperimentError(
+            "this script starts an experiment while a worker process imports it; put the call of run() or resume() "
+            "under `if __name__ == '__main__':`, or set executor='inprocess'"
+        )
+
+
+def pick_model_space(base_model: Any, mutators: Any) -> Space:
+    """Return the space of a base model and mutators; a space passes through.
+
+    Raises:
+        ConfigError: There is no base model, or mutators come with a space that has its own.
+    """
+    if base_model is None:
+        raise ConfigError("base_model: is missing; give a model to RetiariiExperiment(...)", field="base_model")
+    applied = () if mutators is None else tuple(mutators) if isinstance(mutators, list | tuple) else (mutators,)
+    if isinstance(base_model, Space):
+        if applied:
+            raise ConfigError(
+                "applied_mutators: a model space holds its mutators already; give them to the space",
+                field="applied_mutators",
+            )
+        return base_model
+    module: Any = importlib.import_module("graphnas.mutators")
+    space: Space = module.ModelSpace(base_model, applied)
+    return space
+
+
+def _check_domains(description: Description, space: Space) -> None:
+    found = json.loads(json.dumps({label: domain.to_json() for label, domain in space.domains.items()}))
+    if found == description.domains and list(found) == list(description.domains):
+        return
+    labels = [
+        label
+        for label in dict.fromkeys((*description.domains, *found))
+        if found.get(label) != description.domains.get(label)
+    ]
+    raise ExperimentError(
+        f"experiment {description.id}: the model's choices are not those that it was started with "
+        f"({'their order changed' if not labels else 'they differ in ' + ', '.join(repr(label) for label in labels)}); "
+        "resume with the model as it was, or start a new experiment"
+    )

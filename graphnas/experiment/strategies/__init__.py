@@ -1,0 +1,12 @@
+"""Search strategies: they are asked for decisions and told metrics, and know nothing else.
+
+`base` states the contract, `lattice` numbers the points of finite spaces; every other module is one algorithm.
+"""
+
+from __future__ import annotations
+
+from graphnas.experiment.strategies.base import Observation, Strategy
+from graphnas.experiment.strategies.evolution import RegularizedEvolution
+from graphnas.experiment.strategies.random import Random
+
+__all__ = ["Observation", "Random", "RegularizedEvolution", "Strategy"]

@@ -1,0 +1,68 @@
+"""The points of a finite space by number, and a random order of them that takes no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphnas.experiment.strategies.base import Domain
+
+_ROUNDS = 4
+
+
+def space_size(domains: Mapping[str, Domain]) -> int | None:
+    """Return the number of points, or None where there are infinitely many. Exact, however large."""
+    sizes = [domain.size for domain in domains.values()]
+    return None if any(size is None for size in sizes) else math.prod(size for size in sizes if size is not None)
+
+
+class Lattice:
+    """All points of finite domains in a random order that depends on the seed alone.
+
+    The order is a permutation of `range(size)` computed point by point: a Feistel network over SHAKE-256 on the least
+    even number of bits that holds `size`, walked along its cycle until it falls into range (Black and Rogaway 2002,
+    "Ciphers with Arbitrary Finite Domains", section 4). So sampling without replacement needs neither a list nor a set.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain], seed: int) -> None:
+        size = space_size(domains)
+        if size is None:
+            raise ValueError("a lattice needs domains of finite size")
+        self.size = size
+        self._values = {label: _values(domain) for label, domain in domains.items()}
+        self._half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+        self._key = f"{seed}/".encode()
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return the point at `index` of the random order."""
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        rank = self._encrypt(index)
+        while rank >= self.size:
+            rank = self._encrypt(rank)
+        point = {}
+        for label, values in self._values.items():
+            rank, digit = divmod(rank, len(values))
+            point[label] = values[digit]
+        return point
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(self.size))
+
+    def _encrypt(self, number: int) -> int:
+        mask = (1 << self._half_bits) - 1
+        left, right = number >> self._half_bits, number & mask
+        for step in range(_ROUNDS):
+            left, right = right, left ^ (self._scramble(step, right) & mask)
+        return left << self._half_bits | right
+
+    def _scramble(self, step: int, number: int) -> int:
+        width = (self._half_bits + 7) // 8
+        text = self._key + bytes([step]) + number.to_bytes(width, "big")
+        return int.from_bytes(hashlib.shake_256(text).digest(width), "big")
+
+
+def _values(domain: Domain) -> tuple[Any, ...]:
+    return (domain.default, *domain.neighbours(domain.default))
