@@ -161,6 +161,9 @@ def freeze(value: object) -> Argument:
         return Symbol(f"{kind.__module__}:{kind.__qualname__}.{value.name}")
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return tuple(freeze(item) for item in value)
+    resolve = getattr(kind, "__graphnas_resolve__", None)  # graphnas.ir.protocols.Resolvable, which stands above
+    if resolve is not None:
+        return freeze(resolve(value))
     symbol = _symbol(value)
     if symbol is not None:
         return symbol

@@ -303,11 +303,7 @@ def _check_child_names(definition: Definition, path: str) -> None:
     """Check invariant 11."""
     names = (*definition.children, *definition.parameters, *definition.buffers)
     for name in names:
-        if definition.kind in ("dict", "choice"):
-            fit = bool(name) and "." not in name
-        else:
-            fit = (name.isidentifier() and not iskeyword(name)) or (definition.kind != "module" and name.isdecimal())
-        if not fit:
+        if not name or "." in name:
             raise _broken(Invariant.CHILD_NAMES, path, f"{name!r} is no name for a child of a {definition.kind}")
     for name in names:
         if names.count(name) > 1:

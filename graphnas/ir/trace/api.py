@@ -11,6 +11,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
     unset_fake_temporarily,
 )
@@ -25,7 +26,7 @@ from graphnas.ir.report import OpaqueModule, Report
 from graphnas.ir.source import place_of_error
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.leaf import CONTAINERS, is_torch_leaf, spec_of
-from graphnas.ir.trace.prepare import copy_structure, module_paths, refuse_hooks, walk
+from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.tracer import LeakedValueError, ModuleTracer
 
 _OUTPUTS: LRU[Any] = LRU(4096)
@@ -115,6 +116,7 @@ class _Session:
         copied = copy_structure(self.module)
         paths = module_paths(copied)
         fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+        fake_meta_tensors(copied, fake_mode)
         tracer = ModuleTracer(
             copied,
             paths,
@@ -244,9 +246,9 @@ def _ones(value: Any) -> Any:
 def _faked(value: Any, mode: FakeTensorMode, seen: dict[int, Any]) -> Any:
     """Return example inputs with a fake tensor for each tensor, a separate one for each place."""
     if isinstance(value, torch.Tensor):
-        return mode.from_tensor(
-            value.detach().view_as(value) if value.device.type != "meta" else torch.empty_like(value)
-        )
+        if value.is_meta:
+            return FakeTensor(mode, torch.empty_like(value), torch.device("cpu"))
+        return mode.from_tensor(value.detach().view_as(value))
     if isinstance(value, (tuple, list)):
         return type(value)(_faked(item, mode, seen) for item in value)
     if isinstance(value, dict):

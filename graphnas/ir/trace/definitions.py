@@ -115,7 +115,10 @@ class Builder:
             storage = "temporary" if name in module._non_persistent_buffers_set else "persistent"
         if initial is not None and tensor.device.type != "meta":
             value = evaluate(initial)
-            if value is None or value.dtype != tensor.dtype or not torch.equal(value, tensor.detach().cpu()):
+            if value is None or _type(value) != _type(tensor):
+                initial = None
+            elif storage != "persistent" and not torch.equal(value, tensor.detach().cpu()):
+                # What a state_dict holds may have been trained since; the rest must be as it is now.
                 initial = None
         if initial is not None or tensor.device.type == "meta":
             return BufferSpec(_type(tensor), storage, initial)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from graphnas.errors import TraceError
 from graphnas.ir.protocols import expansion_of
@@ -33,6 +34,24 @@ def copy_structure(module: nn.Module) -> nn.Module:
             f"{type(module).__name__} cannot be copied for tracing: {type(error).__name__}: {error}; "
             "keep locks, files and the like off the model"
         ) from error
+
+
+def fake_meta_tensors(module: nn.Module, mode: FakeTensorMode) -> None:
+    """Put fake tensors on the CPU in the place of those on the meta device, so that they meet inputs of any device."""
+    seen: dict[int, torch.Tensor] = {}
+
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in seen:
+            plain = FakeTensor(mode, tensor.detach(), torch.device("cpu"))
+            is_parameter = isinstance(tensor, nn.Parameter)
+            seen[id(tensor)] = nn.Parameter(plain, tensor.requires_grad) if is_parameter else plain
+        return seen[id(tensor)]
+
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers, vars(part)):
+            for name, tensor in list(tensors.items()):
+                if isinstance(tensor, torch.Tensor) and tensor.is_meta and not nn.parameter.is_lazy(tensor):
+                    tensors[name] = fake(tensor)
 
 
 def children_of(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

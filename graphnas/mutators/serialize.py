@@ -1,0 +1,135 @@
+"""Spaces as JSON: classes by reference, arguments as literals, example inputs by shape and dtype. Never a pickle.
+
+Writing looks at names only. Reading imports the classes, which runs their modules, and is called for that purpose only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphnas.errors import ConfigError
+from graphnas.ir.types import dtype_from_name, dtype_name
+
+_SMALL = 4096
+"""Integer tensors up to this many elements are kept with their content, since it may be an index."""
+
+
+def class_reference(cls: type[Any]) -> str | dict[str, str] | None:
+    """Return `module:qualname`, or file and name of a class of the running script, or None if it has neither."""
+    name, module = cls.__qualname__, sys.modules.get(cls.__module__)
+    if "<" in name or module is None or _attribute(module, name) is not cls:
+        return None
+    if cls.__module__ not in ("__main__", "__mp_main__"):
+        return f"{cls.__module__}:{name}"
+    spec = getattr(module, "__spec__", None)
+    if spec is not None:
+        return f"{spec.name}:{name}"
+    file = getattr(module, "__file__", None)
+    return {"file": str(Path(file).resolve()), "name": name} if file else None
+
+
+def resolve_class(reference: str | dict[str, str]) -> type[Any]:
+    """Import the class of a reference; this runs its module.
+
+    Raises:
+        ConfigError: It is no longer there.
+    """
+    try:
+        if isinstance(reference, str):
+            found = pkgutil.resolve_name(reference)
+        else:
+            found = _attribute(_load_script(reference["file"]), reference["name"])
+    except (ImportError, AttributeError, OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{reference}: the class cannot be found again: {error}", field="class") from error
+    if not isinstance(found, type):
+        raise ConfigError(f"{reference}: expected a class, found {found!r:.100}", field="class")
+    return found
+
+
+def write_arguments(value: Any) -> Any:
+    """Return the JSON form of literals, tuples told from lists.
+
+    Raises:
+        TypeError: Something has no such form.
+    """
+    if value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value)):
+        return value
+    if type(value) is list:
+        return [write_arguments(item) for item in value]
+    if type(value) is tuple:
+        return {"tuple": [write_arguments(item) for item in value]}
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {"dict": {key: write_arguments(item) for key, item in value.items()}}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def read_arguments(data: Any) -> Any:
+    """Return the literals that `write_arguments` wrote."""
+    if isinstance(data, list):
+        return [read_arguments(item) for item in data]
+    if isinstance(data, dict):
+        if "tuple" in data:
+            return tuple(read_arguments(item) for item in data["tuple"])
+        return {key: read_arguments(item) for key, item in data["dict"].items()}
+    return data
+
+
+def write_tensor(value: Any) -> Any:
+    """Return the JSON form of an example input: a tensor by shape and dtype, anything else as a literal.
+
+    Raises:
+        TypeError: It has no such form.
+    """
+    if not isinstance(value, torch.Tensor):
+        return {"value": write_arguments(value)}
+    form: dict[str, Any] = {"shape": list(value.shape), "dtype": dtype_name(value.dtype)}
+    if (
+        not value.dtype.is_floating_point
+        and not value.dtype.is_complex
+        and value.numel() <= _SMALL
+        and not value.is_meta
+    ):
+        form["data"] = value.flatten().tolist()
+    return form
+
+
+def read_tensor(data: dict[str, Any]) -> Any:
+    """Return the example input that `write_tensor` wrote; contents that were not kept are zeros."""
+    if "value" in data:
+        return read_arguments(data["value"])
+    dtype = dtype_from_name(data["dtype"])
+    if "data" in data:
+        return torch.tensor(data["data"], dtype=dtype).reshape(data["shape"])
+    return torch.zeros(data["shape"], dtype=dtype)
+
+
+def _attribute(home: Any, name: str) -> Any:
+    for part in name.split("."):
+        home = getattr(home, part, None)
+    return home
+
+
+def _load_script(file: str) -> Any:
+    main = sys.modules.get("__main__")
+    known = getattr(main, "__file__", None)
+    if known is not None and Path(known).resolve() == Path(file).resolve():
+        return main
+    spec = importlib.util.spec_from_file_location(f"graphnas_script_{Path(file).stem}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    if spec.name not in sys.modules:
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[spec.name]
+            raise
+    return sys.modules[spec.name]

@@ -1,0 +1,46 @@
+"""What is measured on. Importable, since worker processes import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import graphnas
+from tests.networks import ResNet18
+
+
+def resnet18() -> nn.Module:
+    """Return a recorded ResNet-18."""
+    with graphnas.recording():
+        return ResNet18()
+
+
+class SwapKernel(graphnas.Mutator):
+    """Changes the kernel of one block's first convolution."""
+
+    def mutate(self, model: Any) -> None:
+        stage = self.choice([1, 2, 3, 4], label="stage")
+        kernel = self.choice([1, 3, 5, 7], label="size")
+        model.update_module(f"layer{stage}.1.conv1", kernel_size=kernel, padding=kernel // 2)
+
+
+@graphnas.model_wrapper
+class Tiny(nn.Module):
+    """A space with one choice and next to no model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = graphnas.ValueChoice(list(range(1, 17)), label="width")
+        self.linear = nn.Linear(1, width)  # type: ignore[arg-type]  # seen through
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)  # type: ignore[no-any-return]  # modules are not typed
+
+
+def no_training(build_model: Callable[[], nn.Module]) -> float:
+    """Build a model, call it once and return a metric."""
+    with torch.no_grad():
+        return float(build_model()(torch.zeros(1, 1)).shape[1])
