@@ -74,8 +74,8 @@ class DigitNet(nn.Module):
         super().__init__()
         width = ValueChoice([8, 16, 24], label="width")
         kernel = ValueChoice([3, 5], label="kernel")
-        self.stem = nn.Conv2d(1, width, kernel, padding="same", bias=False)  # type: ignore[arg-type]  # seen through
-        self.norm = nn.BatchNorm2d(width)  # type: ignore[arg-type]  # seen through
+        self.stem = nn.Conv2d(1, width, kernel, padding="same", bias=False)
+        self.norm = nn.BatchNorm2d(width)
         self.act = nn.ReLU()
         self.blocks = Repeat(
             lambda index: LayerChoice(
@@ -86,7 +86,7 @@ class DigitNet(nn.Module):
             label="depth",
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(width, 10)  # type: ignore[arg-type]  # seen through
+        self.head = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.norm(self.stem(x)))
@@ -133,9 +133,10 @@ def train(build_model: Any, epochs: int) -> float:
     )
     for _ in range(epochs):
         model.train()
-        for batch in torch.randperm(len(labels)).split(50):
+        for batch in torch.randperm(len(labels)).view(-1, 50):
             optimizer.zero_grad()
-            F.cross_entropy(model(images[batch]), labels[batch]).backward()
+            loss = F.cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             optimizer.step()
             schedule.step()
         graphnas.report_intermediate_result(accuracy(model, *data["validation"]))

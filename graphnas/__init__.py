@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from graphnas.version import __version__
+
 if TYPE_CHECKING:
     from graphnas.codegen import save, to_module, to_source
     from graphnas.errors import (
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
     from graphnas.ir.record import basic_unit, model_wrapper, recording
     from graphnas.ir.trace import trace
     from graphnas.mutators import LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, fixed_arch
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "graphnas.codegen": ("save", "to_module", "to_source"),
@@ -110,6 +110,7 @@ __all__ = [
     "TraceError",
     "ValueChoice",
     "VerificationError",
+    "__version__",
     "basic_unit",
     "current_trial",
     "draw",

@@ -34,7 +34,7 @@ class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         width = graphnas.ValueChoice(list(range(1, 17)), label="width")
-        self.linear = nn.Linear(1, width)  # type: ignore[arg-type]  # seen through
+        self.linear = nn.Linear(1, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x)  # type: ignore[no-any-return]  # modules are not typed

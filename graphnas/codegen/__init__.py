@@ -6,8 +6,8 @@
 The only place of graphnas that uses libcst.
 """
 
-from graphnas.codegen.emit import to_source
+from graphnas.codegen.emit import clear_cache, to_source
 from graphnas.codegen.load import save, to_module
 from graphnas.errors import CodegenError
 
-__all__ = ["CodegenError", "save", "to_module", "to_source"]
+__all__ = ["CodegenError", "clear_cache", "save", "to_module", "to_source"]

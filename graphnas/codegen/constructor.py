@@ -24,6 +24,9 @@ from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, Parame
 _SHORT = 64
 """Most elements of a tensor that is written out."""
 
+CONTAINERS = {"sequential": "Sequential", "list": "ModuleList", "dict": "ModuleDict"}
+"""Classes of torch.nn, by kind of definition."""
+
 Constants = dict[str, TensorData]
 """Tensors that need a file beside the source, by a name that is unique in it."""
 
@@ -56,20 +59,19 @@ class Constructor:
             body += self._parameter(name, parameter)
         for name, buffer in definition.buffers.items():
             body += self._buffer(name, buffer)
-        items: list[Expression] = []
-        if definition.kind == "sequential":
-            items = self._items(definition)
-        else:
+        contents: list[cst.Arg] = []
+        if definition.kind == "module":
             body += self._children(definition)
+        else:
+            contents = self._contents(definition)
         body += self._frozen(definition, "")
         body += self._ties(definition, "")
         body += initialisation(self.plan, self.imports)
         stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
-        if not body and not stored and not items:
+        if not body and not stored and not contents:
             return None
         start = syntax.call(cst.Attribute(syntax.call(cst.Name("super")), cst.Name("__init__")))
-        if items:
-            start = start.with_changes(args=self._sequential_args(definition, items))
+        start = start.with_changes(args=contents)
         parent = syntax.expression_statement(start)
         return syntax.function("__init__", self._parameters(), [parent, *stored, *body])
 
@@ -106,20 +108,21 @@ class Constructor:
                 callee = self.imports.reference(child.target)
             kwargs = [(str(name), self.literals.write(item)) for name, item in child.kwargs.items()]
             return syntax.call(callee, map(self.literals.write, child.args), kwargs)
-        items = self._items(child)
-        if child.kind == "dict":
-            pairs = zip(map(syntax.string, child.children), items, strict=True)
-            return syntax.call(self.imports.nn("ModuleDict"), [syntax.dictionary(pairs)] if items else [])
-        if child.kind == "list":
-            node = syntax.call(self.imports.nn("ModuleList"))
-            grouped = _runs(items)
-            if len(grouped) == 1 and isinstance(grouped[0], cst.StarredElement):
-                return node.with_changes(args=[cst.Arg(grouped[0].value)])
-            return node.with_changes(args=[cst.Arg(cst.List(grouped))] if grouped else [])
-        return syntax.call(self.imports.nn("Sequential")).with_changes(args=self._sequential_args(child, items))
+        return syntax.call(self.imports.nn(CONTAINERS[child.kind])).with_changes(args=self._contents(child))
 
-    def _items(self, definition: Definition) -> list[Expression]:
-        return [self._child(child) for child in definition.children.values()]
+    def _contents(self, container: Definition) -> list[cst.Arg]:
+        """Return the arguments of a container's constructor."""
+        items = [self._child(child) for child in container.children.values()]
+        if not items:
+            return []
+        if container.kind == "dict":
+            return [cst.Arg(syntax.dictionary(zip(map(syntax.string, container.children), items, strict=True)))]
+        if container.kind == "sequential":
+            return self._sequential_args(container, items)
+        grouped = _runs(items)
+        if len(grouped) == 1 and isinstance(grouped[0], cst.StarredElement):
+            return [cst.Arg(grouped[0].value)]
+        return [cst.Arg(cst.List(grouped))]
 
     def _sequential_args(self, definition: Definition, items: Sequence[Expression]) -> list[cst.Arg]:
         if not all(is_position(definition, name) for name in definition.children):
@@ -217,7 +220,7 @@ class Constructor:
         names = list(definition.children)
         for tie in definition.ties:
             head = tie.source.partition(".")[0]
-            direct = not prefix and tie.path in definition.children and definition.kind != "sequential"
+            direct = not prefix and tie.path in definition.children and definition.kind == "module"
             if direct and head in names and names.index(head) < names.index(tie.path):
                 continue  # built as the shared object already
             target = path_expression(self.plan.original, f"{prefix}{tie.path}")

@@ -10,7 +10,7 @@ from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
 from graphnas.codegen.imports import Imports
 from graphnas.codegen.literals import Literals
-from graphnas.codegen.schedule import Schedule, is_in_place_operator, is_setitem, schedule
+from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
 from graphnas.codegen.syntax import Expression, Statement
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Value
@@ -80,6 +80,28 @@ def _both_modes(forward: Forward, definition: Definition, imports: Imports) -> l
     return [*evaluated[:head], *branch, *common_tail]
 
 
+def _gradient_blocks(steps: Sequence[Node]) -> tuple[dict[int, bool], dict[int, int]]:
+    """Pair the switches of gradients that a `with` block makes.
+
+    Returns:
+        Positions that open a block, each with whether gradients are on in it; positions that close one, each with the
+        position that opened it. Both are empty where the switches are no blocks one inside the other.
+    """
+    switches = [(position, node.args[0]) for position, node in enumerate(steps) if is_grad_switch(node)]
+    opens: dict[int, bool] = {}
+    closes: dict[int, int] = {}
+    open_blocks: list[tuple[int, bool]] = []
+    current = switches[-1][1] if switches else True  # what is put back at the end was in force at the start
+    for position, enabled in switches:
+        if open_blocks and open_blocks[-1][1] == enabled:
+            closes[position] = open_blocks.pop()[0]
+        else:
+            opens[position] = enabled
+            open_blocks.append((position, current))
+        current = enabled
+    return ({}, {}) if open_blocks else (opens, closes)
+
+
 def _common(left: Sequence[object], right: Sequence[object], limit: int) -> int:
     count = 0
     while count < limit and left[count] == right[count]:
@@ -111,8 +133,19 @@ class _Writer:
         self.body: list[Statement] = []
 
     def statements(self) -> list[Statement]:
+        opens, closes = _gradient_blocks(self.plan.steps)
+        outer: list[list[Statement]] = []
         for position, node in enumerate(self.plan.steps):
-            self._step(position, node)
+            if position in opens:
+                outer.append(self.body)
+                self.body = []
+            elif position in closes:
+                inner, self.body = self.body, outer.pop()
+                if inner:
+                    context = self.literals.imports.torch("enable_grad" if opens[closes[position]] else "no_grad")
+                    self.body.append(cst.With([cst.WithItem(syntax.call(context))], syntax.block(inner)))
+            else:
+                self._step(position, node)
         return self.body
 
     def output(self) -> Expression:

@@ -23,6 +23,7 @@ _IN_PLACE_OPERATORS = frozenset(
     f"operator:i{name}"
     for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
 ) | {"operator:itruediv", "operator:ixor"}
+_GRAD_SWITCH = "torch:set_grad_enabled"
 _RANDOM = frozenset(
     {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
     | {"feature_dropout", "gumbel_softmax", "multinomial", "normal", "poisson", "rand_like", "randint", "randn"}
@@ -80,6 +81,11 @@ def is_getitem(node: Node) -> bool:
     return node.operation.kind == "function" and node.operation.target == "operator:getitem"
 
 
+def is_grad_switch(node: Node) -> bool:
+    """Tell whether the node turns the recording of gradients on or off from there on."""
+    return node.operation.target == _GRAD_SWITCH and len(node.args) == 1 and type(node.args[0]) is bool
+
+
 def schedule(graph: Graph, definition: Definition) -> Schedule:
     """Return the statements of a graph; `definition` says what its paths stand for."""
     return _Scheduler(graph, definition).run()
@@ -91,7 +97,13 @@ def is_droppable(node: Node) -> bool:
         return True
     operation = node.operation
     name = operation.target.rpartition(":")[2].rpartition(".")[2]
-    if operation.kind == "module" or name in _RANDOM or is_in_place_operator(node) or is_setitem(node):
+    if (
+        operation.kind == "module"
+        or name in _RANDOM
+        or operation.target == _GRAD_SWITCH
+        or is_in_place_operator(node)
+        or is_setitem(node)
+    ):
         return False
     if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):
         return False
@@ -134,6 +146,10 @@ class _Scheduler:
             operands = [node.args[2], node.args[0], node.args[1]]
         if name in self.plan.loops:
             operands = operands[:1]
+        if is_grad_switch(node):
+            self._spill(len(self.pending))
+            self.plan.steps.append(node)
+            return
         if self._is_movable(node):
             if name in self.plan.unpacked:
                 self.plan.steps.append(node)

@@ -76,11 +76,9 @@ def plan_classes(root: Definition) -> Structure:
 
 def is_container(definition: Definition) -> bool:
     """Tell whether a definition is written as a container of torch.nn where it stands, without a class."""
-    if definition.kind in ("list", "dict"):
-        return True
-    if definition.kind != "sequential" or definition.parameters or definition.buffers or definition.init.nodes:
+    if definition.kind == "module" or definition.parameters or definition.buffers or definition.init.nodes:
         return False
-    return not definition.forwards or is_plain_chain(definition)
+    return definition.kind != "sequential" or not definition.forwards or is_plain_chain(definition)
 
 
 def is_plain_chain(definition: Definition) -> bool:

@@ -42,7 +42,7 @@ _SENTENCES = {
     Invariant.TIES: "A tie joins two paths that exist and hold the same, and its source comes first.",
     Invariant.LITERALS: "Arguments hold values and literals only, arguments of constructors hold literals only.",
     Invariant.CONTAINERS: "A list or dict has no forward; a sequential, choice or repeat has at most one.",
-    Invariant.CHILD_NAMES: "Names of children, parameters and buffers are fit for their kind of module, and differ.",
+    Invariant.CHILD_NAMES: "Names of children, parameters and buffers are not empty, have no dot, and differ.",
     Invariant.GUARD_VALUES: "A guard hangs on a scalar of its own graph.",
     Invariant.EXPRESSIONS: "An initial expression takes no inputs, calls no module, and yields the type it stands for.",
     Invariant.EXECUTABLE: "Every operation can be executed on the types of its operands.",

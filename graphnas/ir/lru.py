@@ -26,6 +26,10 @@ class LRU(Generic[_T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+
     def __contains__(self, key: object) -> bool:
         return key in self._items
 

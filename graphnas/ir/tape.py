@@ -47,6 +47,7 @@ class Entry:
         storage: Identity of the storage that it changed, 0 if it changed none.
         owner: The module whose constructor was running, None outside of any.
         hint: The variable that took the result in the user's source, or the empty string.
+        init: Name of the function of `torch.nn.init`, if it is one. Packages replace these functions by their own.
     """
 
     function: Callable[..., Any]
@@ -56,6 +57,7 @@ class Entry:
     storage: int
     owner: nn.Module | None
     hint: str = ""
+    init: str = ""
 
 
 class Tape(TorchFunctionMode):
@@ -97,9 +99,12 @@ class Tape(TorchFunctionMode):
         if frame is not None and frame is self._frame:
             return  # a further step of a function of torch.nn.init that is on the tape already
         self._frame = frame
+        init = ""
         if frame is not None:
+            init = frame.f_code.co_name
             function, args, kwargs = _call_of(frame)
         elif getattr(function, "__module__", "") == _INIT_MODULE:
+            init = name
             args, kwargs = _bound(function, args, kwargs)
         changed = _changed(function, args, kwargs)
         if changed is None and not any(isinstance(item, torch.Tensor) for item in _flat(result)):
@@ -110,7 +115,7 @@ class Tape(TorchFunctionMode):
             return
         index = len(self.entries)
         changed_storage = 0 if changed is None else storage(changed)
-        self.entries.append(Entry(function, args, kwargs, result, changed_storage, owner, current_place().target))
+        self.entries.append(Entry(function, args, kwargs, result, changed_storage, owner, current_place().target, init))
         if changed is None:
             given = {id(tensor) for tensor in (*_tensors(args), *_tensors(kwargs))}
             for position, tensor in _positions(result):
@@ -258,9 +263,10 @@ class _GraphBuilder:
             operation = Operation("field", field)
         else:
             kind, target, args = canonical_call(function, args, kwargs)
-            operation = (
-                Operation("method", str(target)) if kind == "call_method" else Operation("function", path_of(target))
-            )
+            if kind == "call_method":
+                operation = Operation("method", str(target))
+            else:
+                operation = Operation("function", f"{_INIT_MODULE}:{entry.init}" if entry.init else path_of(target))
         arguments = tuple(self.argument(arg) for arg in args)
         keywords = FrozenDict((name, self.argument(arg)) for name, arg in kwargs.items())
         base = operation.target.rpartition(":")[2].strip("_")

@@ -60,14 +60,14 @@ def test_source_computes_the_same_in_a_fresh_process(
     x, more = inputs(2), inputs(3)
     model = graphnas.trace(original, (x,))
     graphnas.save(model, tmp_path / "model.py")
-    data = {"x": x, "more": more, "state": original.state_dict(), "outputs": {}}
-    data["state"] = {name: value.clone() for name, value in original.state_dict().items()}
-    original.eval()
-    data["more_output"] = original(more).detach()
+    state = {name: value.clone() for name, value in original.state_dict().items()}
+    more_output = original.eval()(more).detach()
+    outputs = {}
     for training in (False, True):
         original.train(training)
         torch.manual_seed(1)
-        data["outputs"][training] = original(x).detach()
+        outputs[training] = original(x).detach()
+    data = {"x": x, "more": more, "state": state, "more_output": more_output, "outputs": outputs}
     torch.save(data, tmp_path / "data.pt")
     child = subprocess.run(
         [sys.executable, "-c", FRESH, str(tmp_path), model.name], capture_output=True, text=True, check=False

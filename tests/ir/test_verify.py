@@ -64,7 +64,11 @@ BROKEN: list[tuple[Invariant, Callable[[], Definition], str]] = [
     (Invariant.LITERALS, lambda: of(a=ModuleSpec("torch.nn:ReLU", (Value("x"),))), "%x stands among"),
     (Invariant.CONTAINERS, lambda: definition("L", {}, IDENTITY, kind="list"), "expected at most 0"),
     (Invariant.CONTAINERS, lambda: definition("C", {}, IDENTITY, kind="choice"), "without candidates"),
-    (Invariant.CHILD_NAMES, lambda: definition("M", {"0": RELU}, IDENTITY), "'0' is no name for a child of a module"),
+    (
+        Invariant.CHILD_NAMES,
+        lambda: definition("M", {"a.b": RELU}, IDENTITY),
+        "'a.b' is no name for a child of a module",
+    ),
     (
         Invariant.CHILD_NAMES,
         lambda: replace(of(a=RELU), parameters=FrozenDict({"a": ParameterSpec(images(1))})),

@@ -48,7 +48,8 @@ def fake_meta_tensors(module: nn.Module, mode: FakeTensorMode) -> None:
         return seen[id(tensor)]
 
     for part in module.modules():
-        for tensors in (part._parameters, part._buffers, vars(part)):
+        holders: tuple[dict[str, Any], ...] = (part._parameters, part._buffers, vars(part))
+        for tensors in holders:
             for name, tensor in list(tensors.items()):
                 if isinstance(tensor, torch.Tensor) and tensor.is_meta and not nn.parameter.is_lazy(tensor):
                     tensors[name] = fake(tensor)

@@ -106,6 +106,8 @@ class ModuleTracer(torch.fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Record a call of a module, as a leaf or with a graph of its own."""
+        if id(m) not in self.paths:  # made on the way, or kept in a plain list: its operations are those of the caller
+            return forward(*args, **kwargs)
         path = self.path_of_module(m)
         if path in self.inlined:
             return forward(*args, **kwargs)
