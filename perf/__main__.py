@@ -6,7 +6,9 @@ Every line gives the median of what is measured, the median of its peer in the s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import io
 import itertools
 import platform
 import tempfile
@@ -97,7 +99,8 @@ def trials() -> Iterator[Line]:
                 experiment_directory=Path(folder) / "run",
             )
             start = time.perf_counter()
-            experiment.run(config)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                experiment.run(config)
             seconds = time.perf_counter() - start
             durations = [float(row["duration_s"] or 0) for row in experiment.trials()]
         [bare] = medians(lambda: no_training(Tiny), repeats=200)
