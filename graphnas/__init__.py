@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from graphnas.version import __version__
 
 if TYPE_CHECKING:
+    from graphnas import evaluator as evaluator
+    from graphnas import strategy as strategy
     from graphnas.codegen import save, to_module, to_source
     from graphnas.errors import (
         CodegenError,
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
         TraceError,
         VerificationError,
     )
-    from graphnas.experiment import evaluators as evaluator
-    from graphnas.experiment import strategies as strategy
     from graphnas.experiment.config import RetiariiExeConfig
     from graphnas.experiment.evaluators import FunctionalEvaluator
     from graphnas.experiment.experiment import RetiariiExperiment
@@ -82,7 +82,7 @@ _HOMES = {
     "graphnas.ir.trace": ("trace",),
     "graphnas.mutators": ("LayerChoice", "ModelSpace", "Mutator", "Repeat", "ValueChoice", "fixed_arch"),
 }
-_MODULES = {"evaluator": "graphnas.experiment.evaluators", "strategy": "graphnas.experiment.strategies"}
+_MODULES = ("evaluator", "strategy")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -131,7 +131,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        value: Any = import_module(_MODULES[name])
+        value: Any = import_module(f"graphnas.{name}")
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
     else:
