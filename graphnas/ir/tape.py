@@ -187,8 +187,7 @@ class _Describer:
             for item in (*_tensors(entry.args), *_tensors(entry.kwargs), *_tensors(entry.result)):
                 if id(item) in self.tape.producers:
                     pending.append(self.tape.producers[id(item)][0])
-                if not (is_parameter and storage(item) == storage(tensor)):
-                    pending.extend(self.changes.get(storage(item), ()))
+                pending.extend(self._changes_of(item, tensor, is_parameter))
         builder = _GraphBuilder(self.tape, {})
         try:
             for index in sorted(wanted):
@@ -196,6 +195,14 @@ class _Describer:
             return builder.graph(builder.argument(origin))
         except _UntoldError:
             return None
+
+    def _changes_of(self, item: torch.Tensor, tensor: torch.Tensor, is_parameter: bool) -> list[int]:
+        """Return the calls that changed `item` while `tensor` was being built."""
+        found = self.changes.get(storage(item), [])
+        if storage(item) != storage(tensor):
+            return found
+        # What happens to a parameter is its initialisation, and what others do to a buffer comes after it was built.
+        return [] if is_parameter else [index for index in found if self.tape.entries[index].owner is self.module]
 
     def _origin(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the tensor on the tape that `tensor` is, or is a parameter made of."""

@@ -117,6 +117,21 @@ def test_what_cannot_be_said_is_noted() -> None:
     assert record.notes == ("Net: copy_ of linear.weight is not kept: it takes a tensor from elsewhere",)
 
 
+def test_changes_of_a_buffer_from_outside_are_not_part_of_its_expression() -> None:
+    class Norm(nn.BatchNorm2d):
+        pass
+
+    with recording():
+        norm = Norm(3)
+        mean = norm.get_buffer("running_mean")
+        mean.copy_(torch.randn(3, generator=torch.Generator()))
+    record = record_of(norm)
+    assert record is not None
+    rebuilt = evaluate(record.initial["running_mean"])
+    assert rebuilt is not None
+    assert torch.equal(rebuilt, torch.zeros(3))
+
+
 def test_copies_and_pickles_keep_their_records() -> None:
     with recording():
         layer = nn.Linear(4, 2)

@@ -308,6 +308,30 @@ def test_a_model_on_the_meta_device_is_traced() -> None:
         assert trace(net, torch.randn(2, 3, 64, 64, device=device)) == real
 
 
+def test_a_list_with_named_items_is_a_dictionary() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.items = nn.ModuleList()
+            self.items.add_module("first", nn.Linear(2, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for item in self.items:
+                x = item(x)
+            return x
+
+    items = definition(trace(Net(), torch.randn(1, 2)), "items")
+    assert (items.kind, list(items.children)) == ("dict", ["first"])
+
+
+def test_modules_that_are_not_registered_are_traced_inline() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.ZeroPad2d(1)(x)  # type: ignore[no-any-return]  # modules are not typed
+
+    assert operations(graph(trace(Net(), torch.randn(1, 1, 2, 2)))) == ["torch.nn.functional:pad"]
+
+
 def test_hooks_and_wrappers_are_refused() -> None:
     net = nn.Sequential(nn.Linear(2, 2))
     net[0].register_forward_hook(lambda *_: None)

@@ -173,7 +173,9 @@ def _kind(module: nn.Module, called: bool) -> DefinitionKind:
         return "sequential"
     if called:  # a list or dictionary that somebody gave a forward is an ordinary module
         return "module"
-    return "list" if isinstance(module, nn.ModuleList) else "dict" if isinstance(module, nn.ModuleDict) else "module"
+    if isinstance(module, nn.ModuleList):  # names can be given to its items behind its back, by add_module
+        return "list" if list(module._modules) == [str(index) for index in range(len(module))] else "dict"
+    return "dict" if isinstance(module, nn.ModuleDict) else "module"
 
 
 def _type(tensor: torch.Tensor) -> TensorType:
