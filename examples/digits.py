@@ -12,10 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # importing torch takes seconds, in which Ctrl-C should not end in a traceback
+    signal.signal(signal.SIGINT, lambda *_: sys.exit("\ninterrupted before the search began; nothing was written"))
 
 import torch
 import torch.nn.functional as F
@@ -242,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--resume", metavar="FOLDER", type=Path, help="go on with an interrupted search")
     resumed: Path | None = parser.parse_args().resume
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = resumed or free_folder()
     try:
         export(search(folder, resumed is not None), folder)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Symbol, Value, freeze, thaw, values_in
+from graphnas.ir.literal import SCALAR_TYPES, Argument, FrozenDict, FrozenList, Symbol, Value, freeze, thaw, values_in
 from graphnas.ir.resolve import resolve
 from graphnas.ir.types import MappingType, ObjectType, ScalarType, SequenceType, TensorType, Type
 
@@ -52,26 +52,6 @@ class _Opaque(enum.Enum):
 OPAQUE: Final = _Opaque.OPAQUE
 """The key of what has no key, and must therefore be computed each time."""
 
-_SCALARS = frozenset(
-    {
-        type(None),
-        bool,
-        int,
-        float,
-        complex,
-        str,
-        bytes,
-        type(Ellipsis),
-        range,
-        torch.dtype,
-        torch.device,
-        torch.memory_format,
-        torch.layout,
-        torch.Size,
-        Symbol,
-    }
-)
-
 
 def type_of(value: object) -> Type:
     """Return the type of a Python value, of a real, fake or meta tensor, or of an abstract value.
@@ -90,7 +70,7 @@ def type_of(value: object) -> Type:
     if isinstance(value, (tuple, list)):
         return SequenceType("list" if isinstance(value, list) else "tuple", tuple(type_of(item) for item in value))
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALAR_TYPES:
         return ScalarType(value)
     try:
         if isinstance(value, dict):
@@ -191,7 +171,7 @@ def key_of(value: Any, keys: Mapping[str, Any] | None = None) -> Any:
         return value
     if kind is Value:
         return OPAQUE if keys is None else keys[value.name]
-    if kind in _SCALARS:
+    if kind in SCALAR_TYPES:
         return (kind, repr(value) if kind is float else value)
     if kind is tuple or kind is list or kind is FrozenList:
         items = tuple(key_of(item, keys) for item in value)

@@ -119,25 +119,26 @@ Literal: TypeAlias = Any
 Argument: TypeAlias = Any
 """A `Literal` that may hold `Value`s at any depth."""
 
-_ATOMS = (
-    type(None),
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    type(Ellipsis),
-    range,
-    torch.dtype,
-    torch.device,
-    torch.memory_format,
-    torch.layout,
-    Symbol,
-    Construction,
-    Value,
+SCALAR_TYPES: frozenset[type] = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        type(Ellipsis),
+        range,
+        torch.dtype,
+        torch.device,
+        torch.memory_format,
+        torch.layout,
+        torch.Size,
+        Symbol,
+    }
 )
-_ATOM_SET = frozenset(_ATOMS)
+"""Types of the literals that hold nothing."""
 
 
 def freeze(value: object) -> Argument:
@@ -147,7 +148,7 @@ def freeze(value: object) -> Argument:
         TypeError: Something in it is neither a value nor a literal; the message names its type.
     """
     kind = type(value)
-    if kind in _ATOM_SET or isinstance(value, torch.Size):
+    if kind in SCALAR_TYPES or kind is Value or kind is Construction or isinstance(value, torch.Size):
         return value
     if isinstance(value, FrozenList) or kind is list:
         return FrozenList(freeze(item) for item in value)  # type: ignore[attr-defined]  # both are iterable

@@ -11,14 +11,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from keyword import iskeyword
 
-import torch
-
 from graphnas.errors import VerificationError
 from graphnas.ir.expression import expression
 from graphnas.ir.graph import Graph, Guard, Node
 from graphnas.ir.infer import FlippedGuard, attribute_type, expression_type, same_type
 from graphnas.ir.invariants import Invariant
-from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value, format_literal
+from graphnas.ir.literal import (
+    SCALAR_TYPES,
+    Argument,
+    Construction,
+    FrozenDict,
+    FrozenList,
+    Value,
+    format_literal,
+)
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, ModuleSpec
@@ -239,25 +245,6 @@ def _standing_at(definition: Definition, path: str) -> object | None:
         return path if _has_attribute(definition, path) else None
 
 
-_ATOMS = (
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    type(None),
-    type(Ellipsis),
-    range,
-    torch.dtype,
-    torch.device,
-    torch.memory_format,
-    torch.layout,
-    torch.Size,
-    Symbol,
-)
-
-
 def _check_literals(site: str, args: tuple[Argument, ...], kwargs: FrozenDict[Argument], *, values: bool) -> None:
     """Check invariant 9."""
     for item in (*args, *kwargs.values()):
@@ -271,7 +258,7 @@ def _check_literals(site: str, args: tuple[Argument, ...], kwargs: FrozenDict[Ar
 
 def _is_literal(item: Argument, values: bool) -> bool:
     kind = type(item)
-    if kind in _ATOMS:
+    if kind in SCALAR_TYPES:
         return True
     if kind is Value:
         return values
