@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import keyword
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -176,8 +177,20 @@ class _Describer:
         origin = self._origin(tensor)
         if origin is None:
             return None
+        needed = self._needed([origin], lambda item: self._changes_of(item, tensor, is_parameter))
+        builder = _GraphBuilder(self.tape, {})
+        try:
+            for index in needed:
+                builder.add(index)
+            return builder.graph(builder.argument(origin))
+        except _UntoldError:
+            return None
+
+    def _needed(self, tensors: Iterable[torch.Tensor], changes_of: Callable[[torch.Tensor], list[int]]) -> list[int]:
+        """Return the calls from which tensors come, those included that changed something on the way, in order."""
+        producers = self.tape.producers
         wanted: dict[int, None] = {}
-        pending = [self.tape.producers[id(origin)][0]]
+        pending = [producers[id(tensor)][0] for tensor in tensors if id(tensor) in producers]
         while pending:
             index = pending.pop()
             if index in wanted:
@@ -185,16 +198,10 @@ class _Describer:
             wanted[index] = None
             entry = self.tape.entries[index]
             for item in (*_tensors(entry.args), *_tensors(entry.kwargs), *_tensors(entry.result)):
-                if id(item) in self.tape.producers:
-                    pending.append(self.tape.producers[id(item)][0])
-                pending.extend(self._changes_of(item, tensor, is_parameter))
-        builder = _GraphBuilder(self.tape, {})
-        try:
-            for index in sorted(wanted):
-                builder.add(index)
-            return builder.graph(builder.argument(origin))
-        except _UntoldError:
-            return None
+                if id(item) in producers:
+                    pending.append(producers[id(item)][0])
+                pending.extend(changes_of(item))
+        return sorted(wanted)
 
     def _changes_of(self, item: torch.Tensor, tensor: torch.Tensor, is_parameter: bool) -> list[int]:
         """Return the calls that changed `item` while `tensor` was being built."""
@@ -203,6 +210,12 @@ class _Describer:
             return found
         # What happens to a parameter is its initialisation, and what others do to a buffer comes after it was built.
         return [] if is_parameter else [index for index in found if self.tape.entries[index].owner is self.module]
+
+    def _changes_before(self, item: torch.Tensor, paths: Mapping[int, tuple[str, torch.Tensor]], end: int) -> list[int]:
+        """Return the calls before `end` that changed a tensor which is no parameter."""
+        if storage(item) in paths:
+            return []
+        return [index for index in self.changes.get(storage(item), ()) if index < end]
 
     def _origin(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the tensor on the tape that `tensor` is, or is a parameter made of."""
@@ -226,7 +239,10 @@ class _Describer:
             entry = self.tape.entries[index]
             if entry.storage not in paths:
                 continue
+            given = [*_tensors(entry.args), *_tensors(entry.kwargs)]
             try:
+                for step in self._needed(given, partial(self._changes_before, paths=paths, end=index)):
+                    builder.add(step)
                 builder.add(index)
             except _UntoldError as reason:
                 path = paths[entry.storage][0]

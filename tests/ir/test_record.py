@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graphnas.codegen import to_module
 from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
 from graphnas.ir.graph import Graph
 from graphnas.ir.record import basic_unit, is_basic_unit, model_wrapper, record_of, recording
+from graphnas.ir.trace import trace
 from graphnas.ir.trace.evaluate import evaluate
 from tests.networks import ResNet18, TransformerEncoder
 
@@ -99,6 +101,26 @@ def test_initialisation_functions_that_call_others_are_one_call() -> None:
         record = record_of(Net())
     assert record is not None
     assert calls(record.init) == [("linear.weight", "orthogonal_"), ("linear.bias", "uniform_")]
+
+
+def test_initialisation_from_a_tensor_that_was_changed_on_the_way() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 3, bias=False)
+            table = torch.arange(9.0).view(3, 3)
+            table[:, 0].mul_(10)
+            table += 1
+            with torch.no_grad():
+                self.linear.weight.copy_(table)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)  # type: ignore[no-any-return]  # modules are not typed
+
+    with recording():
+        net = Net()
+    rebuilt = to_module(trace(net, torch.zeros(1, 3)))
+    assert torch.equal(rebuilt.get_parameter("linear.weight"), net.linear.weight)
 
 
 def test_what_cannot_be_said_is_noted() -> None:
