@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import libcst as cst
 
 from graphnas.codegen import syntax
+from graphnas.codegen.carry import carry
 from graphnas.codegen.constructor import CONTAINERS, Constants, Constructor
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.imports import Imports
@@ -37,17 +38,19 @@ _WRITTEN: LRU[tuple[cst.ClassDef, str, Imports, Constants]] = LRU(2048)
 """Classes written and checked so far, by what they are made of and the names they use."""
 
 
-def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None) -> str:
+def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None, inline: bool = False) -> str:
     """Return the source of a model: one file that needs torch, and the user's own modules for basic units.
 
     Args:
         model: The model; no decision in it may be open.
         decisions: Named in the header, in addition to those of the history.
+        inline: Carry the code of basic units and opaque parts into the file, with what it needs of its project,
+            instead of importing it; its origin and licence are named there.
 
     Raises:
         CodegenError: The model cannot be written, or holds tensors too large for source; `save` writes those beside.
     """
-    source = emit(model, decisions=decisions)
+    source = emit(model, decisions=decisions, inline=inline)
     if source.constants:
         names = ", ".join(source.constants)
         raise CodegenError(
@@ -57,7 +60,13 @@ def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None) -
     return source.text
 
 
-def emit(model: Model, *, decisions: Mapping[str, Literal] | None = None, constants_file: str = "") -> Source:
+def emit(
+    model: Model,
+    *,
+    decisions: Mapping[str, Literal] | None = None,
+    constants_file: str = "",
+    inline: bool = False,
+) -> Source:
     """Return source and constants; `constants_file` is the name under which the source looks for them."""
     structure = plan_classes(model.root)
     names = [plan.name for plan in structure.classes]
@@ -72,7 +81,8 @@ def emit(model: Model, *, decisions: Mapping[str, Literal] | None = None, consta
         imports.include(used)
         constants.update(data)
     preamble = _constants_preamble(constants_file, imports) if constants else []
-    head = cst.Module([*imports.statements(), *preamble]).code
+    carried = carry(imports, names) if inline else []
+    head = cst.Module([*imports.statements(), *preamble, *carried]).code
     text = "\n\n".join([_docstring(_header(model, decisions)) + "\n" + head, *texts])
     _compare(text, nodes)
     return Source(text, names[-1], constants)
@@ -119,7 +129,7 @@ def _compare(text: str, nodes: list[cst.ClassDef]) -> None:
         parsed = [item for item in cst.parse_module(text).body if isinstance(item, cst.ClassDef)]
     except (SyntaxError, cst.ParserSyntaxError) as error:
         raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
-    for meant, found in zip(nodes, parsed, strict=True):
+    for meant, found in zip(nodes, parsed[-len(nodes) :], strict=True):  # carried classes stand before
         if syntax.shape(meant) != syntax.shape(found):
             raise CodegenError(
                 f"the source of class {meant.name.value} reads otherwise than meant; please report this model"

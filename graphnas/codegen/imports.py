@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Collection
 
 import libcst as cst
 
@@ -39,11 +40,8 @@ class Imports:
             CodegenError: Nothing outside the program that runs now could import the object.
         """
         module, _, qualname = path.partition(":")
-        if module in ("__main__", "__mp_main__") or "<locals>" in qualname or not qualname:
-            raise CodegenError(
-                f"{(qualname or path)!r} lives in {module or 'no module'}, which generated source cannot import; "
-                "move it to the top level of a module of its own"
-            )
+        if "<locals>" in qualname or not qualname:
+            raise _unreachable(qualname or path, module or "no module")
         if module == "builtins" and hasattr(builtins, qualname.partition(".")[0]):
             return dotted(qualname)
         if module == "torch.nn.functional":
@@ -76,6 +74,40 @@ class Imports:
         self.modules.update(other.modules)
         self.names.update(other.names)
 
+    def bound_names(self) -> set[str]:
+        """Return the names that the imports bind."""
+        modules = {module.partition(".")[0] if alias == module else alias for module, alias in self.modules.items()}
+        return {*modules, *self.names.values()}
+
+    def bind(self, module: str, name: str, preferred: str, taken: Collection[str]) -> str:
+        """Import `name` of a module under `preferred`, or a name like it that is free, and return that name."""
+        if f"{module}.{name}" in _USUAL:
+            return self.bind_module(f"{module}.{name}", preferred, taken)
+        known = self.names.get((module, name))
+        if known is None:
+            known = name if (module, name) in _WELL_KNOWN else self._free(preferred, taken)
+            self.names[(module, name)] = known
+        return known
+
+    def bind_module(self, module: str, preferred: str, taken: Collection[str]) -> str:
+        """Import a module under `preferred`, or a name like it that is free, and return that name."""
+        if module == "torch.nn":
+            return self.bind("torch", "nn", preferred, taken)
+        if module not in self.modules:
+            self.modules[module] = _USUAL.get(module) or self._free(preferred, taken)
+        return self.modules[module]
+
+    def load(self, module: str) -> None:
+        """Import a module by its dotted name, so that its package has it as an attribute."""
+        self.modules[module] = module
+
+    def _free(self, preferred: str, taken: Collection[str]) -> str:
+        used = {*taken, *self.bound_names()}
+        name, number = preferred, 2
+        while name in used:
+            name, number = f"{preferred}_{number}", number + 1
+        return name
+
     def _module(self, module: str, name: str) -> Expression:
         self.modules[module] = name
         return identifier(name)
@@ -97,9 +129,11 @@ class Imports:
     def statements(self) -> list[cst.SimpleStatementLine]:
         """Return the imports: standard library, then third parties, then the rest, each sorted as ruff's isort does."""
         groups: dict[int, list[tuple[tuple[int, str], cst.SimpleStatementLine]]] = {}
+        for module, name in self.names:
+            if module in ("__main__", "__mp_main__"):
+                raise _unreachable(name, module)
         for module, alias in self.modules.items():
-            bound = module.partition(".")[0] if alias == module else alias
-            as_name = None if bound == module else cst.AsName(cst.Name(alias))
+            as_name = None if alias == module else cst.AsName(cst.Name(alias))
             item = cst.Import([cst.ImportAlias(dotted(module), asname=as_name)])  # type: ignore[arg-type]  # dotted name
             groups.setdefault(_group(module), []).append(((0, module), cst.SimpleStatementLine([item])))
         by_module: dict[str, list[tuple[str, str]]] = {}
@@ -120,10 +154,24 @@ class Imports:
         return lines
 
 
-_WELL_KNOWN = frozenset({("collections", "OrderedDict"), ("safetensors.torch", "load_file")})
+_USUAL = {"torch.nn.functional": "F", "torch": "torch", "math": "math", "operator": "operator"}
+"""Modules that generated source imports under one name, which is kept free for them."""
+
+_WELL_KNOWN = frozenset(
+    {("collections", "OrderedDict"), ("safetensors.torch", "load_file"), ("torch", "Tensor"), ("torch", "nn")}
+)
+
+
+def _unreachable(name: str, module: str) -> CodegenError:
+    return CodegenError(
+        f"{name!r} lives in {module}, which generated source cannot import; move it to the top level of a module of "
+        "its own, or carry its code into the source by inline=True"
+    )
 
 
 def _group(module: str) -> int:
+    if module == "__future__":
+        return -1
     return 0 if module.partition(".")[0] in sys.stdlib_module_names else 1
 
 

@@ -54,7 +54,12 @@ def to_module(model: Model) -> nn.Module:
 
 
 def save(
-    model: Model, path: str | os.PathLike[str], *, decisions: Mapping[str, Literal] | None = None, format: bool = True
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    decisions: Mapping[str, Literal] | None = None,
+    inline: bool = False,
+    format: bool = True,
 ) -> Path:
     """Write the source of a model and return its path; a file that is there is replaced in one step.
 
@@ -64,6 +69,7 @@ def save(
         model: The model.
         path: The `.py` file.
         decisions: Named in the header, in addition to those of the history.
+        inline: Carry the code of basic units and opaque parts into the file, as `to_source` does.
         format: Lay out lines with `ruff format` where ruff is installed.
 
     Raises:
@@ -71,7 +77,7 @@ def save(
     """
     target = Path(path)
     beside = target.with_suffix(".safetensors")
-    source = emit(model, decisions=decisions, constants_file=beside.name)
+    source = emit(model, decisions=decisions, constants_file=beside.name, inline=inline)
     text = _formatted(source.text) if format else source.text
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.constants:

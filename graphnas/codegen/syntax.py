@@ -15,7 +15,7 @@ import libcst as cst
 from graphnas.errors import CodegenError
 
 Expression: TypeAlias = cst.BaseExpression
-Statement: TypeAlias = cst.BaseStatement
+Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 _ATOM = 100
 _UNARY = 14
