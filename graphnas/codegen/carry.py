@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
-from graphnas.codegen import names, syntax
+from graphnas.codegen import names
 from graphnas.codegen.imports import RESERVED, Imports
 from graphnas.codegen.licence import notice
-from graphnas.codegen.modules import Imported, SourceModule, belongs, is_library, is_tool, read_module
-from graphnas.codegen.syntax import Statement
+from graphnas.codegen.modules import Imported, SourceModule, Statement, belongs, is_library, is_tool, read_module
 from graphnas.errors import CodegenError
 
 
@@ -198,5 +197,8 @@ def _comments(statement: Statement) -> list[cst.EmptyLine]:
 
 
 def _assigned(pairs: Iterable[tuple[str, str]]) -> list[Statement]:
-    lines = [syntax.assign(syntax.identifier(alias), syntax.identifier(name)) for alias, name in pairs]
+    lines = [
+        cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(alias))], cst.Name(name))])
+        for alias, name in pairs
+    ]
     return [lines[0].with_changes(leading_lines=_BLANK), *lines[1:]] if lines else []

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
-import libcst as cst
 import torch
 
 from graphnas.codegen import syntax
 from graphnas.codegen.forward import graph_body
-from graphnas.codegen.imports import Imports
 from graphnas.codegen.initialise import initialisation
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import is_attribute, is_position, path_expression
 from graphnas.codegen.structure import ClassPlan
-from graphnas.codegen.syntax import Expression, Statement
+from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
 from graphnas.ir.literal import FrozenList
@@ -36,22 +35,16 @@ class Constructor:
 
     Args:
         plan: The class.
-        imports: Where imports are noted.
-        class_name: Gives the name of the class of a number.
         constants: Takes the tensors that are too large for source.
     """
 
-    def __init__(
-        self, plan: ClassPlan, imports: Imports, class_name: Callable[[int], str], constants: Constants
-    ) -> None:
+    def __init__(self, plan: ClassPlan, constants: Constants) -> None:
         self.plan = plan
-        self.imports = imports
-        self.class_name = class_name
         self.constants = constants
-        self.literals = Literals(imports)
+        self.literals = Literals()
         self.reserved = [item.name for item in plan.parameters]
 
-    def write(self) -> cst.FunctionDef | None:
+    def write(self) -> Function | None:
         """Return the method, None where the inherited one will do."""
         definition = self.plan.definition
         body: list[Statement] = []
@@ -59,28 +52,26 @@ class Constructor:
             body += self._parameter(name, parameter)
         for name, buffer in definition.buffers.items():
             body += self._buffer(name, buffer)
-        contents: list[cst.Arg] = []
+        contents: list[Expression] = []
         if definition.kind == "module":
             body += self._children(definition)
         else:
             contents = self._contents(definition)
         body += self._frozen(definition, "")
         body += self._ties(definition, "")
-        body += initialisation(self.plan, self.imports)
+        body += initialisation(self.plan)
         stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
         if not body and not stored and not contents:
             return None
-        start = syntax.call(cst.Attribute(syntax.call(cst.Name("super")), cst.Name("__init__")))
-        start = start.with_changes(args=contents)
-        parent = syntax.expression_statement(start)
-        return syntax.function("__init__", self._parameters(), [parent, *stored, *body])
+        start = syntax.attribute(syntax.call(syntax.identifier("super")), "__init__")
+        parent = syntax.expression_statement(syntax.call(start, contents))
+        return Function("__init__", self._parameters(), (parent, *stored, *body))
 
-    def _parameters(self) -> list[cst.Param]:
-        found = []
-        for item in self.plan.parameters:
-            default = self.literals.write(item.default) if item.has_default else None
-            found.append(syntax.parameter(item.name, None, default))
-        return found
+    def _parameters(self) -> tuple[Parameter, ...]:
+        return tuple(
+            Parameter(item.name, None, self.literals.write(item.default) if item.has_default else None)
+            for item in self.plan.parameters
+        )
 
     def _children(self, definition: Definition) -> list[Statement]:
         body: list[Statement] = []
@@ -102,41 +93,31 @@ class Constructor:
 
     def _child(self, child: Child) -> Expression:
         if isinstance(child, ModuleSpec):
-            if child.target.startswith(":"):
-                callee: Expression = syntax.identifier(self.class_name(int(child.target[1:])))
-            else:
-                callee = self.imports.reference(child.target)
             kwargs = [(str(name), self.literals.write(item)) for name, item in child.kwargs.items()]
-            return syntax.call(callee, map(self.literals.write, child.args), kwargs)
-        return syntax.call(self.imports.nn(CONTAINERS[child.kind])).with_changes(args=self._contents(child))
+            return syntax.call(syntax.reference(child.target), map(self.literals.write, child.args), kwargs)
+        return syntax.call(syntax.reference(f"torch.nn:{CONTAINERS[child.kind]}"), self._contents(child))
 
-    def _contents(self, container: Definition) -> list[cst.Arg]:
+    def _contents(self, container: Definition) -> list[Expression]:
         """Return the arguments of a container's constructor."""
         items = [self._child(child) for child in container.children.values()]
         if not items:
             return []
         if container.kind == "dict":
-            return [cst.Arg(syntax.dictionary(zip(map(syntax.string, container.children), items, strict=True)))]
+            return [syntax.dictionary(zip(map(syntax.string, container.children), items, strict=True))]
         if container.kind == "sequential":
             return self._sequential_args(container, items)
         grouped = _runs(items)
-        if len(grouped) == 1 and isinstance(grouped[0], cst.StarredElement):
-            return [cst.Arg(grouped[0].value)]
-        return [cst.Arg(cst.List(grouped))]
+        if len(grouped) == 1 and grouped[0].kind == "star":
+            return [grouped[0].parts[0]]
+        return [syntax.list_of(grouped)]
 
-    def _sequential_args(self, definition: Definition, items: Sequence[Expression]) -> list[cst.Arg]:
-        if not all(is_position(definition, name) for name in definition.children):
-            pairs = [
-                syntax.tuple_of([syntax.string(name), item])
-                for name, item in zip(definition.children, items, strict=True)
-            ]
-            ordered = self.imports.reference("collections:OrderedDict")
-            return [cst.Arg(syntax.call(ordered, [syntax.list_of(pairs)]))]
-        args: list[cst.Arg] = []
-        for element in _runs(items):
-            star: Any = "*" if isinstance(element, cst.StarredElement) else ""
-            args.append(cst.Arg(element.value, star=star))
-        return args
+    def _sequential_args(self, definition: Definition, items: Sequence[Expression]) -> list[Expression]:
+        if all(is_position(definition, name) for name in definition.children):
+            return _runs(items)
+        pairs = [
+            syntax.tuple_of([syntax.string(name), item]) for name, item in zip(definition.children, items, strict=True)
+        ]
+        return [syntax.call(syntax.reference("collections:OrderedDict"), [syntax.list_of(pairs)])]
 
     def _parameter(self, name: str, spec: ParameterSpec) -> list[Statement]:
         target = path_expression(self.plan.original, name)
@@ -145,10 +126,12 @@ class Constructor:
             body, value = self._expression(spec.initial)
         else:
             value = self._shaped("zeros" if len(spec.type.shape) < 2 else "empty", spec.type.shape, spec.type.dtype)
-        kwargs = [("requires_grad", cst.Name("False"))] if not spec.requires_grad else []
-        body.append(syntax.assign(target, syntax.call(self.imports.nn("Parameter"), [value], kwargs)))
+        kwargs = [("requires_grad", syntax.literal("False"))] if not spec.requires_grad else []
+        body.append(syntax.assign(target, syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)))
         if spec.initial is None and len(spec.type.shape) >= 2:
-            call = syntax.call(self.imports.nn("init.trunc_normal_"), [target], [("std", cst.Float("0.02"))])
+            call = syntax.call(
+                syntax.reference("torch.nn:init.trunc_normal_"), [target], [("std", syntax.literal("0.02"))]
+            )
             body.append(syntax.expression_statement(call))
         return body
 
@@ -167,17 +150,17 @@ class Constructor:
             )
         if spec.storage == "plain":
             return [*body, syntax.assign(path_expression(self.plan.original, name), value)]
-        kwargs = [("persistent", cst.Name("False"))] if spec.storage == "temporary" else []
+        kwargs = [("persistent", syntax.literal("False"))] if spec.storage == "temporary" else []
         call = syntax.call(syntax.dotted("self.register_buffer"), [syntax.string(name), value], kwargs)
         return [*body, syntax.expression_statement(call)]
 
     def _expression(self, graph: Graph) -> tuple[list[Statement], Expression]:
-        return graph_body(graph, self.plan.original, self.imports, hole=syntax.identifier, reserved=self.reserved)
+        return graph_body(graph, self.plan.original, hole=syntax.identifier, reserved=self.reserved)
 
     def _shaped(self, function: str, shape: Sequence[Any], dtype: torch.dtype) -> Expression:
         sizes = [self.literals.write(size) for size in shape] or [syntax.tuple_of([])]
         kwargs = [] if dtype == torch.float32 else [("dtype", self.literals.write(dtype))]
-        return syntax.call(self.imports.torch(function), sizes, kwargs)
+        return syntax.call(syntax.reference(f"torch:{function}"), sizes, kwargs)
 
     def _tensor(self, name: str, data: TensorData) -> Expression:
         shape, dtype = data.type.shape, data.type.dtype
@@ -192,11 +175,11 @@ class Constructor:
             if first in (0, 1) and not str(first).startswith("-"):
                 return self._shaped("ones" if first else "zeros", shape, dtype)
         if dtype == torch.int64 and len(shape) == 1 and count > 2 and torch.equal(tensor, torch.arange(count)):
-            return syntax.call(self.imports.torch("arange"), [syntax.integer(count)])
+            return syntax.call(syntax.reference("torch:arange"), [syntax.integer(count)])
         if count <= _SHORT and dtype not in (torch.bfloat16, torch.float16):
             kwargs = [("dtype", self.literals.write(dtype))] if dtype != _default_dtype(tensor) else []
             return syntax.call(
-                self.imports.torch("tensor"), [self.literals.write(_frozen_list(tensor.tolist()))], kwargs
+                syntax.reference("torch:tensor"), [self.literals.write(_frozen_list(tensor.tolist()))], kwargs
             )
         key = f"{self.plan.name}.{name}"
         self.constants[key] = data
@@ -211,7 +194,7 @@ class Constructor:
                 continue
             for item in child.frozen:
                 weight = path_expression(self.plan.original, f"{path}.{item}")
-                call = syntax.call(syntax.attribute(weight, "requires_grad_"), [cst.Name("False")])
+                call = syntax.call(syntax.attribute(weight, "requires_grad_"), [syntax.literal("False")])
                 body.append(syntax.expression_statement(call))
         return body
 
@@ -232,21 +215,16 @@ class Constructor:
         return body
 
 
-def _runs(items: Sequence[Expression]) -> list[cst.BaseElement]:
+def _runs(items: Sequence[Expression]) -> list[Expression]:
     """Return elements of a list, three or more equal ones in a row as one comprehension."""
-    shapes = [syntax.shape(item) for item in items]
-    found: list[cst.BaseElement] = []
-    position = 0
-    while position < len(items):
-        end = position
-        while end < len(items) and shapes[end] == shapes[position]:
-            end += 1
-        if end - position >= 3:
-            count = syntax.call(cst.Name("range"), [syntax.integer(end - position)])
-            found.append(cst.StarredElement(syntax.comprehension(items[position], "_", count)))
+    found: list[Expression] = []
+    for item, equal in itertools.groupby(items):
+        count = len(list(equal))
+        if count >= 3:
+            times = syntax.call(syntax.identifier("range"), [syntax.integer(count)])
+            found.append(syntax.starred(syntax.comprehension(item, syntax.identifier("_"), times)))
         else:
-            found += [cst.Element(item) for item in items[position:end]]
-        position = end
+            found += [item] * count
     return found
 
 

@@ -13,8 +13,8 @@ from graphnas.codegen.carry import carry
 from graphnas.codegen.constructor import CONTAINERS, Constants, Constructor
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.imports import Imports
+from graphnas.codegen.render import Renderer, Statement, shape
 from graphnas.codegen.structure import ClassPlan, is_plain_chain, plan_classes
-from graphnas.codegen.syntax import Statement
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
 from graphnas.ir.keyed import digest
@@ -103,15 +103,18 @@ def _class(plan: ClassPlan, names: list[str]) -> tuple[cst.ClassDef, str, Import
         return known
     imports, constants = Imports(frozenset(names)), Constants()
     definition = plan.definition
-    constructor = Constructor(plan, imports, names.__getitem__, constants).write()
+    render = Renderer(imports, names)
+    constructor = Constructor(plan, constants).write()
     methods = [] if constructor is None else [constructor]
     if not (definition.kind == "sequential" and is_plain_chain(plan.original)):
         shown = _for_paths(plan)
-        methods += [forward_method(shown, number, imports) for number in range(len(definition.forwards))]
-    body: list[Statement] = [syntax.expression_statement(cst.SimpleString(_docstring(_describe(plan), 1).strip()))]
-    body += [method.with_changes(leading_lines=[cst.EmptyLine(indent=False)]) for method in methods]
-    base = imports.nn(CONTAINERS.get(definition.kind, "Module"))
-    node = cst.ClassDef(syntax.identifier(plan.name), syntax.block(body), bases=[cst.Arg(base)])
+        methods += [forward_method(shown, number) for number in range(len(definition.forwards))]
+    docstring = cst.SimpleString(_docstring(_describe(plan), 1).strip())
+    body: list[Statement] = [cst.SimpleStatementLine([cst.Expr(docstring)])]
+    blank = [cst.EmptyLine(indent=False)]
+    body += [render.function(method).with_changes(leading_lines=blank) for method in methods]
+    base = syntax.reference(f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}")
+    node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(base))])
     text = cst.Module([node]).code
     written = (node, text, imports, constants)
     _WRITTEN.put(key, written)
@@ -130,19 +133,17 @@ def _compare(text: str, nodes: list[cst.ClassDef]) -> None:
     except (SyntaxError, cst.ParserSyntaxError) as error:
         raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
     for meant, found in zip(nodes, parsed[-len(nodes) :], strict=True):  # carried classes stand before
-        if syntax.shape(meant) != syntax.shape(found):
+        if shape(meant) != shape(found):
             raise CodegenError(
                 f"the source of class {meant.name.value} reads otherwise than meant; please report this model"
             )
 
 
-def _constants_preamble(file: str, imports: Imports) -> list[cst.SimpleStatementLine]:
-    path = syntax.call(imports.reference("pathlib:Path"), [cst.Name("__file__")])
-    loaded = syntax.call(
-        imports.reference("safetensors.torch:load_file"),
-        [syntax.call(syntax.attribute(path, "with_name"), [syntax.string(file)])],
-    )
-    statement = syntax.assign(cst.Name("CONSTANTS"), loaded)
+def _constants_preamble(file: str, imports: Imports) -> list[Statement]:
+    path = syntax.call(syntax.reference("pathlib:Path"), [syntax.identifier("__file__")])
+    beside = syntax.call(syntax.attribute(path, "with_name"), [syntax.string(file)])
+    loaded = syntax.call(syntax.reference("safetensors.torch:load_file"), [beside])
+    statement = Renderer(imports, []).statement(syntax.assign(syntax.identifier("CONSTANTS"), loaded))
     return [statement.with_changes(leading_lines=[cst.EmptyLine(indent=False)])]
 
 

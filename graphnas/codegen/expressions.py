@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import libcst as cst
-
 from graphnas.codegen import syntax
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import path_expression
@@ -12,54 +10,54 @@ from graphnas.errors import CodegenError
 from graphnas.ir.graph import Node
 from graphnas.ir.module import Definition
 
-_BINARY: dict[str, type[cst.BaseBinaryOp]] = {
-    "add": cst.Add,
-    "and_": cst.BitAnd,
-    "floordiv": cst.FloorDivide,
-    "lshift": cst.LeftShift,
-    "matmul": cst.MatrixMultiply,
-    "mod": cst.Modulo,
-    "mul": cst.Multiply,
-    "or_": cst.BitOr,
-    "pow": cst.Power,
-    "rshift": cst.RightShift,
-    "sub": cst.Subtract,
-    "truediv": cst.Divide,
-    "xor": cst.BitXor,
-    "concat": cst.Add,
+_BINARY: dict[str, str] = {
+    "add": "+",
+    "and_": "&",
+    "floordiv": "//",
+    "lshift": "<<",
+    "matmul": "@",
+    "mod": "%",
+    "mul": "*",
+    "or_": "|",
+    "pow": "**",
+    "rshift": ">>",
+    "sub": "-",
+    "truediv": "/",
+    "xor": "^",
+    "concat": "+",
 }
-_UNARY: dict[str, type[cst.BaseUnaryOp]] = {
-    "neg": cst.Minus,
-    "pos": cst.Plus,
-    "invert": cst.BitInvert,
-    "inv": cst.BitInvert,
-    "not_": cst.Not,
+_UNARY: dict[str, str] = {
+    "neg": "-",
+    "pos": "+",
+    "invert": "~",
+    "inv": "~",
+    "not_": "not",
 }
-_COMPARISON: dict[str, type[cst.BaseCompOp]] = {
-    "eq": cst.Equal,
-    "ne": cst.NotEqual,
-    "lt": cst.LessThan,
-    "le": cst.LessThanEqual,
-    "gt": cst.GreaterThan,
-    "ge": cst.GreaterThanEqual,
-    "is_": cst.Is,
-    "is_not": cst.IsNot,
+_COMPARISON: dict[str, str] = {
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "is_": "is",
+    "is_not": "is not",
 }
-_AUGMENTED: dict[str, type[cst.BaseAugOp]] = {
-    "iadd": cst.AddAssign,
-    "iand": cst.BitAndAssign,
-    "iconcat": cst.AddAssign,
-    "ifloordiv": cst.FloorDivideAssign,
-    "ilshift": cst.LeftShiftAssign,
-    "imatmul": cst.MatrixMultiplyAssign,
-    "imod": cst.ModuloAssign,
-    "imul": cst.MultiplyAssign,
-    "ior": cst.BitOrAssign,
-    "ipow": cst.PowerAssign,
-    "irshift": cst.RightShiftAssign,
-    "isub": cst.SubtractAssign,
-    "itruediv": cst.DivideAssign,
-    "ixor": cst.BitXorAssign,
+_AUGMENTED: dict[str, str] = {
+    "iadd": "+=",
+    "iand": "&=",
+    "iconcat": "+=",
+    "ifloordiv": "//=",
+    "ilshift": "<<=",
+    "imatmul": "@=",
+    "imod": "%=",
+    "imul": "*=",
+    "ior": "|=",
+    "ipow": "**=",
+    "irshift": ">>=",
+    "isub": "-=",
+    "itruediv": "/=",
+    "ixor": "^=",
 }
 
 
@@ -105,7 +103,7 @@ class Expressions:
         kwargs = [(str(name), write(item)) for name, item in node.kwargs.items()]
         call = syntax.call(callee, [syntax.identifier(carried), *map(write, node.args[1:])], kwargs)
         return syntax.for_loop(
-            variable,
+            syntax.identifier(variable),
             path_expression(self.definition, container),
             [syntax.assign(syntax.identifier(carried), call)],
         )
@@ -113,7 +111,7 @@ class Expressions:
     def augmented(self, node: Node, target: Expression) -> syntax.Statement:
         """Return `target += value`."""
         operator = _AUGMENTED[node.operation.target.partition(":")[2]]
-        return syntax.line(cst.AugAssign(syntax.assignable(target), operator(), self.literals.write(node.args[1])))
+        return syntax.augmented(operator, target, self.literals.write(node.args[1]))
 
     def setitem(self, node: Node) -> syntax.Statement:
         """Return `x[index] = value`."""
@@ -129,15 +127,15 @@ class Expressions:
         args, write = node.args, self.literals.write
         if module == "operator" and not kwargs:
             if name in _BINARY and len(args) == 2:
-                return syntax.binary(_BINARY[name](), write(args[0]), write(args[1]))
+                return syntax.binary(_BINARY[name], write(args[0]), write(args[1]))
             if name in _UNARY and len(args) == 1:
-                return syntax.unary(_UNARY[name](), write(args[0]))
+                return syntax.unary(_UNARY[name], write(args[0]))
             if name in _COMPARISON and len(args) == 2:
-                return syntax.comparison(_COMPARISON[name](), write(args[0]), write(args[1]))
+                return syntax.comparison(_COMPARISON[name], write(args[0]), write(args[1]))
             if name == "contains" and len(args) == 2:
-                return syntax.comparison(cst.In(), write(args[1]), write(args[0]))
+                return syntax.comparison("in", write(args[1]), write(args[0]))
             if name == "getitem" and len(args) == 2:
                 return syntax.subscript(write(args[0]), self.literals.index(args[1]))
         if node.operation.target == "builtins:getattr" and len(args) == 2 and isinstance(args[1], str):
             return syntax.attribute(write(args[0]), args[1])
-        return syntax.call(self.literals.imports.reference(node.operation.target), map(write, args), kwargs)
+        return syntax.call(syntax.reference(node.operation.target), map(write, args), kwargs)

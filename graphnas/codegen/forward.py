@@ -4,79 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import libcst as cst
-
 from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
-from graphnas.codegen.imports import Imports
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
-from graphnas.codegen.syntax import Expression, Statement
+from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Value
 from graphnas.ir.module import Definition, Forward
 from graphnas.ir.types import TensorType, Type
 
+_TENSOR = syntax.reference("torch:Tensor")
 
-def forward_method(definition: Definition, number: int, imports: Imports) -> cst.FunctionDef:
+
+def forward_method(definition: Definition, number: int) -> Function:
     """Return the method for forward `number`: `forward`, then `forward_1` and so on."""
     forward = definition.forwards[number]
     inputs = forward.eval.inputs
-    params = [_parameter(item.name, item.type, imports) for item in inputs if not item.keyword_only]
-    keyword_only = [_parameter(item.name, item.type, imports) for item in inputs if item.keyword_only]
-    return syntax.function(
+    return Function(
         f"forward_{number}" if number else "forward",
-        params,
-        _both_modes(forward, definition, imports),
-        keyword_only=keyword_only,
-        returns=imports.tensor_class() if _returns_tensor(forward.eval) else None,
+        tuple(_parameter(item.name, item.type) for item in inputs if not item.keyword_only),
+        tuple(_both_modes(forward, definition)),
+        tuple(_parameter(item.name, item.type) for item in inputs if item.keyword_only),
+        _TENSOR if _returns_tensor(forward.eval) else None,
     )
 
 
 def graph_body(
     graph: Graph,
     definition: Definition,
-    imports: Imports,
     *,
     hole: Callable[[str], Expression],
     reserved: Iterable[str] = (),
 ) -> tuple[list[Statement], Expression]:
     """Return the statements of a graph, and the expression of its output."""
-    writer = _Writer(graph, definition, imports, hole, frozenset(reserved))
+    writer = _Writer(graph, definition, hole, frozenset(reserved))
     return writer.statements(), writer.output()
 
 
-def _parameter(name: str, kind: Type, imports: Imports) -> cst.Param:
-    return syntax.parameter(name, imports.tensor_class() if isinstance(kind, TensorType) else None)
+def _parameter(name: str, kind: Type) -> Parameter:
+    return Parameter(name, _TENSOR if isinstance(kind, TensorType) else None)
 
 
 def _returns_tensor(graph: Graph) -> bool:
     return isinstance(graph.output, Value) and isinstance(graph.type_of(graph.output), TensorType)
 
 
-def _both_modes(forward: Forward, definition: Definition, imports: Imports) -> list[Statement]:
+def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:
     bodies = []
     for graph in forward.graphs:
-        body, output = graph_body(graph, definition, imports, hole=lambda name: syntax.dotted(f"self.{name}"))
-        bodies.append([*body, syntax.line(cst.Return(output))])
+        body, output = graph_body(graph, definition, hole=lambda name: syntax.dotted(f"self.{name}"))
+        bodies.append([*body, syntax.return_of(output)])
     if len(bodies) == 1:
         return bodies[0]
     evaluated, trained = bodies
-    shapes = [[syntax.shape(item) for item in body] for body in bodies]
     shortest = min(map(len, bodies))
-    head = _common(shapes[0], shapes[1], shortest)
-    tail = _common(shapes[0][::-1], shapes[1][::-1], shortest - head)
+    head = _common(evaluated, trained, shortest)
+    tail = _common(evaluated[::-1], trained[::-1], shortest - head)
     in_eval, in_train = evaluated[head : len(evaluated) - tail], trained[head : len(trained) - tail]
     common_tail = evaluated[len(evaluated) - tail :] if tail else []
     training = syntax.dotted("self.training")
     branch: list[Statement] = []
     if in_train and in_eval and not tail:  # the first branch returns, so the second needs no `else`
-        branch = [cst.If(training, syntax.block(in_train)), *in_eval]
+        branch = [syntax.if_statement(training, in_train), *in_eval]
     elif in_train:
-        other = cst.Else(syntax.block(in_eval)) if in_eval else None
-        branch = [cst.If(training, syntax.block(in_train), orelse=other)]
+        branch = [syntax.if_statement(training, in_train, in_eval)]
     elif in_eval:
-        branch = [cst.If(syntax.unary(cst.Not(), training), syntax.block(in_eval))]
+        branch = [syntax.if_statement(syntax.unary("not", training), in_eval)]
     return [*evaluated[:head], *branch, *common_tail]
 
 
@@ -114,13 +108,12 @@ class _Writer:
         self,
         graph: Graph,
         definition: Definition,
-        imports: Imports,
         hole: Callable[[str], Expression],
         reserved: frozenset[str],
     ) -> None:
         self.graph = graph
         self.plan: Schedule = schedule(graph, definition)
-        self.literals = Literals(imports, self._value, hole)
+        self.literals = Literals(self._value, hole)
         self.expressions = Expressions(definition, self.literals)
         self.reserved = reserved
         self.variable: dict[str, str] = {item.name: item.name for item in graph.inputs}
@@ -142,8 +135,8 @@ class _Writer:
             elif position in closes:
                 inner, self.body = self.body, outer.pop()
                 if inner:
-                    context = self.literals.imports.torch("enable_grad" if opens[closes[position]] else "no_grad")
-                    self.body.append(cst.With([cst.WithItem(syntax.call(context))], syntax.block(inner)))
+                    context = syntax.reference("torch:enable_grad" if opens[closes[position]] else "torch:no_grad")
+                    self.body.append(syntax.with_statement(syntax.call(context), inner))
             else:
                 self._step(position, node)
         return self.body
@@ -211,7 +204,7 @@ class _Writer:
         extras = self.plan.variables((node.args[1:], node.kwargs))
         kept = {self.variable[name] for name in extras}
         name = self._name(position, node, avoid=kept)
-        if not (isinstance(first, cst.Name) and first.value == name):
+        if first != syntax.identifier(name):
             self.body.append(syntax.assign(syntax.identifier(name), first))
         taken = [*self.holder, *self.reserved]
         variable = names.loop_name(loop.container, taken)

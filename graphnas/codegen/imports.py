@@ -12,7 +12,6 @@ from collections.abc import Collection
 
 import libcst as cst
 
-from graphnas.codegen.syntax import Expression, attribute, dotted, identifier
 from graphnas.errors import CodegenError
 
 RESERVED = frozenset({"F", "OrderedDict", "Tensor", "load_file", "math", "nn", "operator", "self", "super", "torch"})
@@ -33,8 +32,8 @@ class Imports:
         self.modules: dict[str, str] = {}
         self.names: dict[tuple[str, str], str] = {}
 
-    def reference(self, path: str) -> Expression:
-        """Return the expression for the object at `module:qualname`, and note what it needs.
+    def reference(self, path: str) -> str:
+        """Return the dotted name for the object at `module:qualname`, and note what it needs.
 
         Raises:
             CodegenError: Nothing outside the program that runs now could import the object.
@@ -43,31 +42,21 @@ class Imports:
         if "<locals>" in qualname or not qualname:
             raise _unreachable(qualname or path, module or "no module")
         if module == "builtins" and hasattr(builtins, qualname.partition(".")[0]):
-            return dotted(qualname)
+            return qualname
+        if path == "torch:Tensor":
+            self.names[("torch", "Tensor")] = "Tensor"
+            return "Tensor"
         if module == "torch.nn.functional":
-            return attribute(self._module("torch.nn.functional", "F"), qualname)
+            return f"{self._module(module, 'F')}.{qualname}"
         if module in _TORCH_ATTRIBUTES:
             if module.startswith("torch.nn"):
                 self.names[("torch", "nn")] = "nn"
-                return dotted(f"{module.removeprefix('torch.')}.{qualname}")
+                return f"{module.removeprefix('torch.')}.{qualname}"
             self._module("torch", "torch")
-            return dotted(f"{module}.{qualname}")
+            return f"{module}.{qualname}"
         if module in ("math", "operator"):
-            return attribute(self._module(module, module), qualname)
+            return f"{self._module(module, module)}.{qualname}"
         return self._from(module, qualname)
-
-    def torch(self, name: str) -> Expression:
-        """Return `torch.<name>`."""
-        return self.reference(f"torch:{name}")
-
-    def nn(self, name: str) -> Expression:
-        """Return `nn.<name>`."""
-        return self.reference(f"torch.nn:{name}")
-
-    def tensor_class(self) -> Expression:
-        """Return `Tensor`, for annotations."""
-        self.names[("torch", "Tensor")] = "Tensor"
-        return identifier("Tensor")
 
     def include(self, other: Imports) -> None:
         """Add what another collection holds."""
@@ -108,11 +97,11 @@ class Imports:
             name, number = f"{preferred}_{number}", number + 1
         return name
 
-    def _module(self, module: str, name: str) -> Expression:
+    def _module(self, module: str, name: str) -> str:
         self.modules[module] = name
-        return identifier(name)
+        return name
 
-    def _from(self, module: str, qualname: str) -> Expression:
+    def _from(self, module: str, qualname: str) -> str:
         name, _, rest = qualname.partition(".")
         known = self.names.get((module, name))
         if known is None:
@@ -123,8 +112,7 @@ class Imports:
             while known in used:
                 known, number = f"{name}_{number}", number + 1
             self.names[(module, name)] = known
-        node: Expression = identifier(known)
-        return dotted(f"{known}.{rest}") if rest else node
+        return f"{known}.{rest}" if rest else known
 
     def statements(self) -> list[cst.SimpleStatementLine]:
         """Return the imports: standard library, then third parties, then the rest, each sorted as ruff's isort does."""
@@ -134,7 +122,7 @@ class Imports:
                 raise _unreachable(name, module)
         for module, alias in self.modules.items():
             as_name = None if alias == module else cst.AsName(cst.Name(alias))
-            item = cst.Import([cst.ImportAlias(dotted(module), asname=as_name)])  # type: ignore[arg-type]  # dotted name
+            item = cst.Import([cst.ImportAlias(_dotted(module), asname=as_name)])
             groups.setdefault(_group(module), []).append(((0, module), cst.SimpleStatementLine([item])))
         by_module: dict[str, list[tuple[str, str]]] = {}
         for (module, name), alias in self.names.items():
@@ -144,7 +132,7 @@ class Imports:
                 cst.ImportAlias(cst.Name(name), asname=None if alias == name else cst.AsName(cst.Name(alias)))
                 for name, alias in sorted(names, key=lambda pair: _name_order(pair[0]))
             ]
-            chosen = cst.ImportFrom(module=dotted(module), names=aliases)  # type: ignore[arg-type]  # dotted name
+            chosen = cst.ImportFrom(module=_dotted(module), names=aliases)
             groups.setdefault(_group(module), []).append(((1, module), cst.SimpleStatementLine([chosen])))
         lines: list[cst.SimpleStatementLine] = []
         for group in sorted(groups):
@@ -167,6 +155,14 @@ def _unreachable(name: str, module: str) -> CodegenError:
         f"{name!r} lives in {module}, which generated source cannot import; move it to the top level of a module of "
         "its own, or carry its code into the source by inline=True"
     )
+
+
+def _dotted(module: str) -> cst.Name | cst.Attribute:
+    first, *rest = module.split(".")
+    node: cst.Name | cst.Attribute = cst.Name(first)
+    for part in rest:
+        node = cst.Attribute(node, cst.Name(part))
+    return node
 
 
 def _group(module: str) -> int:

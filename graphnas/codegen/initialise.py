@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import libcst as cst
-
 from graphnas.codegen import syntax
 from graphnas.codegen.forward import graph_body
-from graphnas.codegen.imports import Imports
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.structure import ClassPlan
 from graphnas.codegen.syntax import Statement
@@ -26,30 +23,29 @@ _Call = tuple[str, str, tuple[Argument, ...], FrozenDict[Argument]]
 _WITH_CHILDREN = ("MultiheadAttention", "Transformer")
 
 
-def initialisation(plan: ClassPlan, imports: Imports) -> list[Statement]:
+def initialisation(plan: ClassPlan) -> list[Statement]:
     """Return the statements of `Definition.init`, of the class itself and of containers inside it."""
     body: list[Statement] = []
     graph = plan.definition.init
     if graph.nodes:
-        loop = _as_loop(plan.original, graph, imports)
-        body += loop if loop is not None else _one_by_one(plan, graph, imports)
+        loop = _as_loop(plan.original, graph)
+        body += loop if loop is not None else _one_by_one(plan, graph)
     return body
 
 
-def _one_by_one(plan: ClassPlan, graph: Graph, imports: Imports) -> list[Statement]:
+def _one_by_one(plan: ClassPlan, graph: Graph) -> list[Statement]:
     reserved = [item.name for item in plan.parameters]
-    body, _ = graph_body(graph, plan.original, imports, hole=syntax.identifier, reserved=reserved)
+    body, _ = graph_body(graph, plan.original, hole=syntax.identifier, reserved=reserved)
     if all(_is_init(node) or node.operation.kind == "attribute" for node in graph.nodes):
         return body
-    no_grad = cst.WithItem(syntax.call(imports.torch("no_grad")))
-    return [cst.With([no_grad], syntax.block(body))]
+    return [syntax.with_statement(syntax.call(syntax.reference("torch:no_grad")), body)]
 
 
 def _is_init(node: Node) -> bool:
     return node.operation.kind == "function" and node.operation.target.startswith("torch.nn.init:")
 
 
-def _as_loop(original: Definition, graph: Graph, imports: Imports) -> list[Statement] | None:
+def _as_loop(original: Definition, graph: Graph) -> list[Statement] | None:
     calls = _calls(graph)
     leaves = list(_leaves(original, ""))
     if calls is None or len(calls) < 3 or any(part in leaf.type for _, leaf in leaves for part in _WITH_CHILDREN):
@@ -76,12 +72,12 @@ def _as_loop(original: Definition, graph: Graph, imports: Imports) -> list[State
         missing = [call for call in recipes[leaf.target] if call not in by_leaf.get(path, [])]
         if missing and leaf.kwargs.get("bias") is not False:
             return None
-    return _loop({target: recipe for target, recipe in recipes.items() if recipe}, lacking, imports)
+    return _loop({target: recipe for target, recipe in recipes.items() if recipe}, lacking)
 
 
-def _loop(recipes: dict[str, list[_Call]], lacking: dict[str, list[str]], imports: Imports) -> list[Statement]:
+def _loop(recipes: dict[str, list[_Call]], lacking: dict[str, list[str]]) -> list[Statement]:
     """Return `for m in self.modules(): if isinstance(m, nn.Conv2d): ...`, equal recipes under one test."""
-    literals = Literals(imports)
+    literals = Literals()
     grouped: list[tuple[list[str], list[_Call]]] = []
     for target, recipe in recipes.items():
         same = next((item for item in grouped if item[1] == recipe and not lacking.get(target)), None)
@@ -89,24 +85,25 @@ def _loop(recipes: dict[str, list[_Call]], lacking: dict[str, list[str]], import
             same[0].append(target)
         else:
             grouped.append(([target], recipe))
-    branch: cst.If | None = None
+    branch: list[Statement] = []
     for targets, recipe in reversed(grouped):
         body: list[Statement] = []
         for name, function, args, kwargs in recipe:
             weight = syntax.dotted(f"m.{name}")
             options = [(str(key), literals.write(item)) for key, item in kwargs.items()]
-            call = syntax.call(imports.reference(function), [weight, *map(literals.write, args)], options)
+            call = syntax.call(syntax.reference(function), [weight, *map(literals.write, args)], options)
             statement: Statement = syntax.expression_statement(call)
             if name in lacking.get(targets[0], []):
-                test = syntax.comparison(cst.IsNot(), weight, cst.Name("None"))
-                statement = cst.If(test, syntax.block([statement]))
+                test = syntax.comparison("is not", weight, syntax.literal("None"))
+                statement = syntax.if_statement(test, [statement])
             body.append(statement)
-        classes = [imports.reference(target) for target in targets]
+        classes = [syntax.reference(target) for target in targets]
         kind = classes[0] if len(classes) == 1 else syntax.tuple_of(classes)
-        branch = cst.If(syntax.call(cst.Name("isinstance"), [cst.Name("m"), kind]), syntax.block(body), orelse=branch)
-    if branch is None:
+        test = syntax.call(syntax.identifier("isinstance"), [syntax.identifier("m"), kind])
+        branch = [syntax.if_statement(test, body, branch)]
+    if not branch:
         return []
-    return [syntax.for_loop("m", syntax.call(syntax.dotted("self.modules")), [branch])]
+    return [syntax.for_loop(syntax.identifier("m"), syntax.call(syntax.dotted("self.modules")), branch)]
 
 
 def _calls(graph: Graph) -> list[tuple[str, _Call]] | None:

@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import libcst as cst
 from libcst import matchers
 from libcst.metadata import ExpressionContextProvider, MetadataWrapper, PositionProvider, ScopeProvider
 
 from graphnas.codegen.scoping import Names, References, Rewrite, Stores
-from graphnas.codegen.syntax import Statement
 from graphnas.errors import CodegenError
+
+Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 _TOOL = "graphnas"
 _LIBRARIES = frozenset({"torch", "safetensors", "builtins", "__future__"})
