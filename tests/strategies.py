@@ -94,6 +94,7 @@ class Builder:
     ties: list[Tie] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    base: ModuleSpec | None = None
 
     def add(
         self,
@@ -132,6 +133,7 @@ class Builder:
             parameters=FrozenDict(self.parameters),
             buffers=FrozenDict(self.buffers),
             ties=tuple(self.ties),
+            base=self.base,
             **{"forwards": (Forward(graph),), **fields},
         )
 
@@ -175,6 +177,7 @@ def definitions(draw: st.DrawFn, depth: int = 2, max_nodes: int = 6) -> Definiti
         return sequential(*children)
     builder = Builder(draw(st.sampled_from(["Net", "Block", "Stage"])))
     values = [Value("x")]
+    builder.base = draw(st.sampled_from([None, None, leaf("LayerNorm", WIDTH), leaf("Linear", WIDTH, WIDTH)]))
     if draw(st.booleans()):
         builder.parameters["scale"] = ParameterSpec(
             TensorType((WIDTH,), torch.float32),
@@ -191,7 +194,10 @@ def definitions(draw: st.DrawFn, depth: int = 2, max_nodes: int = 6) -> Definiti
         _guard(builder)
     graph = Graph(builder.inputs, tuple(builder.nodes), outputs, tuple(builder.guards))
     train = Graph(graph.inputs, graph.nodes, Value("x")) if draw(st.integers(0, 7)) == 0 else None
-    return builder.build(outputs, forwards=(Forward(graph, train),), init=init, label=draw(_LABELS))
+    steps = [*builder.parameters, *builder.buffers, *builder.children, *(f"%{node.name}" for node in init.nodes)]
+    order = tuple(draw(st.permutations(steps))) if draw(st.integers(0, 3)) == 0 else ()
+    forwards = (Forward(graph, train),)
+    return builder.build(outputs, forwards=forwards, init=init, label=draw(_LABELS), order=order)
 
 
 @st.composite
@@ -226,6 +232,7 @@ def _step(draw: st.DrawFn, builder: Builder, values: tuple[Value, ...], depth: i
     hint = draw(st.sampled_from(["", "x", "identity"]))
     kinds = ["leaf", "again", "function", "operator", "method", *(["nested"] * (depth > 0))]
     kinds += [name for name in ("scale", "shift") if name in (*builder.parameters, *builder.buffers)]
+    kinds += ["bias"] * (builder.base is not None)
     kind = draw(st.sampled_from(kinds))
     known = tuple(builder.children)
     if kind == "again" and known:
@@ -238,7 +245,7 @@ def _step(draw: st.DrawFn, builder: Builder, values: tuple[Value, ...], depth: i
         return builder.add("function", draw(st.sampled_from(_FUNCTIONS)), value, hint=hint)
     if kind == "method":
         return builder.add("method", "clamp", value, min=draw(st.sampled_from([-1.0, 0, -0.5])), hint=hint)
-    if kind in ("scale", "shift"):
+    if kind in ("scale", "shift", "bias"):
         tensor = builder.add("attribute", kind, type=TensorType((WIDTH,), torch.float32))
         return builder.add("function", "operator:mul", value, tensor, hint=hint)
     return builder.add("function", draw(st.sampled_from(_OPERATORS)), value, other, hint=hint)

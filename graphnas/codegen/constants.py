@@ -41,6 +41,7 @@ NamesOf = Callable[[ModuleSpec], tuple[str, ...]]
 def map_constants(definition: Definition, change: Replace, names_of: NamesOf) -> Definition:
     """Return a definition with `change(site, value)` in place of each constant, called in a fixed order."""
     children = FrozenDict((name, _child(child, name, change, names_of)) for name, child in definition.children.items())
+    base = None if definition.base is None else _leaf(definition.base, "", change, names_of)
     parameters = FrozenDict((name, _parameter(item, name, change)) for name, item in definition.parameters.items())
     buffers = FrozenDict((name, _buffer(item, name, change)) for name, item in definition.buffers.items())
     init = _graph(definition.init, "init", change, in_forward=False)
@@ -48,7 +49,15 @@ def map_constants(definition: Definition, change: Replace, names_of: NamesOf) ->
         Forward(*(_graph(item, "", change, in_forward=True) for item in forward.graphs))
         for forward in definition.forwards
     )
-    return replace(definition, children=children, parameters=parameters, buffers=buffers, init=init, forwards=forwards)
+    return replace(
+        definition,
+        children=children,
+        parameters=parameters,
+        buffers=buffers,
+        forwards=forwards,
+        init=init,
+        base=base,
+    )
 
 
 def skeleton(definition: Definition, names_of: NamesOf) -> str:
@@ -60,13 +69,17 @@ def skeleton(definition: Definition, names_of: NamesOf) -> str:
 def _child(child: Child, name: str, change: Replace, names_of: NamesOf) -> Child:
     if isinstance(child, Definition):
         return map_constants(child, change, names_of)
-    known = names_of(child)
+    return _leaf(child, name, change, names_of)
+
+
+def _leaf(spec: ModuleSpec, name: str, change: Replace, names_of: NamesOf) -> ModuleSpec:
+    known = names_of(spec)
     args = tuple(
         _whole(item, Site(known[index] if index < len(known) else "value", name), change)
-        for index, item in enumerate(child.args)
+        for index, item in enumerate(spec.args)
     )
-    kwargs = FrozenDict((key, _whole(item, Site(key, name), change)) for key, item in child.kwargs.items())
-    return replace(child, args=args, kwargs=kwargs)
+    kwargs = FrozenDict((key, _whole(item, Site(key, name), change)) for key, item in spec.kwargs.items())
+    return replace(spec, args=args, kwargs=kwargs)
 
 
 def _whole(item: Argument, site: Site, change: Replace) -> Argument:
@@ -132,8 +145,14 @@ def _skeleton(definition: Definition) -> tuple[Any, ...]:
         for name, item in definition.buffers.items()
     )
     forwards = tuple(tuple(_bare(graph) for graph in forward.graphs) for forward in definition.forwards)
-    init = _bare(definition.init)
-    return (definition.class_name, definition.kind, children, parameters, buffers, forwards, definition.ties, init)
+    base = None if definition.base is None else _spec(definition.base)
+    own = (base, children, parameters, buffers, forwards, definition.ties, _bare(definition.init))
+    return (definition.class_name, definition.kind, *own, _order(definition))
+
+
+def _order(definition: Definition) -> tuple[Any, ...]:
+    places = {f"%{node.name}": index for index, node in enumerate(definition.init.nodes)}
+    return tuple(places.get(step, step) for step in definition.steps)
 
 
 def _spec(spec: ModuleSpec) -> tuple[Any, ...]:

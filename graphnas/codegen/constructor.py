@@ -10,7 +10,7 @@ import torch
 
 from graphnas.codegen import syntax
 from graphnas.codegen.forward import graph_body
-from graphnas.codegen.initialise import initialisation
+from graphnas.codegen.initialise import init_segments, initialisation
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import is_attribute, is_position, path_expression
 from graphnas.codegen.structure import ClassPlan
@@ -48,18 +48,20 @@ class Constructor:
         """Return the method, None where the inherited one will do."""
         definition = self.plan.definition
         body: list[Statement] = []
-        for name, parameter in definition.parameters.items():
-            body += self._parameter(name, parameter)
-        for name, buffer in definition.buffers.items():
-            body += self._buffer(name, buffer)
-        contents: list[Expression] = []
-        if definition.kind == "module":
-            body += self._children(definition)
-        else:
-            contents = self._contents(definition)
+        segments = init_segments(definition)
+        for step in definition.steps:
+            if step in definition.parameters:
+                body += self._parameter(step, definition.parameters[step])
+            elif step in definition.buffers:
+                body += self._buffer(step, definition.buffers[step])
+            elif step in segments:
+                body += initialisation(self.plan, segments[step])
+            elif definition.kind == "module":
+                body.append(self._attribute(step, definition))
+        contents = self._super_arguments(definition)
         body += self._frozen(definition, "")
         body += self._ties(definition, "")
-        body += initialisation(self.plan)
+        body += initialisation(self.plan, segments[""])
         stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
         if not body and not stored and not contents:
             return None
@@ -73,23 +75,25 @@ class Constructor:
             for item in self.plan.parameters
         )
 
-    def _children(self, definition: Definition) -> list[Statement]:
-        body: list[Statement] = []
-        ties = {tie.path: tie.source for tie in definition.ties}
-        built: list[str] = []
-        for name, child in definition.children.items():
-            source = ties.get(name)
-            if source is not None and source.partition(".")[0] in built:
-                value = path_expression(self.plan.original, source)
-            else:
-                value = self._child(child)
-            built.append(name)
-            if is_attribute(name):
-                body.append(syntax.assign(syntax.dotted(f"self.{name}"), value))
-            else:
-                call = syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value])
-                body.append(syntax.expression_statement(call))
-        return body
+    def _super_arguments(self, definition: Definition) -> list[Expression]:
+        if definition.base is not None:
+            return list(self._child(definition.base).parts[1:])
+        return [] if definition.kind == "module" else self._contents(definition)
+
+    def _attribute(self, name: str, definition: Definition) -> Statement:
+        """Return the statement that makes a child an attribute."""
+        source = next((tie.source for tie in definition.ties if tie.path == name), None)
+        if source is not None and self._is_before(source.partition(".")[0], name, definition):
+            value = path_expression(self.plan.original, source)
+        else:
+            value = self._child(definition.children[name])
+        if is_attribute(name):
+            return syntax.assign(syntax.dotted(f"self.{name}"), value)
+        return syntax.expression_statement(syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value]))
+
+    def _is_before(self, first: str, second: str, definition: Definition) -> bool:
+        names = [step for step in definition.steps if step in definition.children]
+        return first in names and names.index(first) < names.index(second)
 
     def _child(self, child: Child) -> Expression:
         if isinstance(child, ModuleSpec):
@@ -186,25 +190,29 @@ class Constructor:
         return syntax.subscript(syntax.identifier("CONSTANTS"), [syntax.string(key)])
 
     def _frozen(self, definition: Definition, prefix: str) -> list[Statement]:
-        body: list[Statement] = []
+        body = [] if definition.base is None else self._without_gradient(definition.base, prefix)
         for name, child in definition.children.items():
             path = f"{prefix}{name}"
             if isinstance(child, Definition):
                 body += self._frozen(child, f"{path}.")
                 continue
-            for item in child.frozen:
-                weight = path_expression(self.plan.original, f"{path}.{item}")
-                call = syntax.call(syntax.attribute(weight, "requires_grad_"), [syntax.literal("False")])
-                body.append(syntax.expression_statement(call))
+            body += self._without_gradient(child, f"{path}.")
+        return body
+
+    def _without_gradient(self, spec: ModuleSpec, prefix: str) -> list[Statement]:
+        body: list[Statement] = []
+        for item in spec.frozen:
+            weight = path_expression(self.plan.original, f"{prefix}{item}")
+            call = syntax.call(syntax.attribute(weight, "requires_grad_"), [syntax.literal("False")])
+            body.append(syntax.expression_statement(call))
         return body
 
     def _ties(self, definition: Definition, prefix: str) -> list[Statement]:
         body: list[Statement] = []
-        names = list(definition.children)
         for tie in definition.ties:
             head = tie.source.partition(".")[0]
             direct = not prefix and tie.path in definition.children and definition.kind == "module"
-            if direct and head in names and names.index(head) < names.index(tie.path):
+            if direct and self._is_before(head, tie.path, definition):
                 continue  # built as the shared object already
             target = path_expression(self.plan.original, f"{prefix}{tie.path}")
             source = path_expression(self.plan.original, f"{prefix}{tie.source}")

@@ -113,7 +113,10 @@ def _class(plan: ClassPlan, names: list[str]) -> tuple[cst.ClassDef, str, Import
     body: list[Statement] = [cst.SimpleStatementLine([cst.Expr(docstring)])]
     blank = [cst.EmptyLine(indent=False)]
     body += [render.function(method).with_changes(leading_lines=blank) for method in methods]
-    base = syntax.reference(f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}")
+    target = (
+        f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}" if definition.base is None else definition.base.target
+    )
+    base = syntax.reference(target)
     node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(base))])
     text = cst.Module([node]).code
     written = (node, text, imports, constants)

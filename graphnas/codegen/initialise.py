@@ -7,13 +7,15 @@ call by call in the recorded order, so that the random numbers are drawn in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
 
 from graphnas.codegen import syntax
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.structure import ClassPlan
 from graphnas.codegen.syntax import Statement
-from graphnas.ir.graph import Graph, Node
+from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
 from graphnas.ir.literal import Argument, FrozenDict, Value
 from graphnas.ir.module import Definition, ModuleSpec
 
@@ -23,14 +25,37 @@ _Call = tuple[str, str, tuple[Argument, ...], FrozenDict[Argument]]
 _WITH_CHILDREN = ("MultiheadAttention", "Transformer")
 
 
-def initialisation(plan: ClassPlan) -> list[Statement]:
-    """Return the statements of `Definition.init`, of the class itself and of containers inside it."""
-    body: list[Statement] = []
-    graph = plan.definition.init
-    if graph.nodes:
-        loop = _as_loop(plan.original, graph)
-        body += loop if loop is not None else _one_by_one(plan, graph)
-    return body
+def initialisation(plan: ClassPlan, graph: Graph) -> list[Statement]:
+    """Return the statements of `Definition.init`, or of a segment of it."""
+    if all(node.operation.kind == "attribute" for node in graph.nodes):
+        return []
+    loop = _as_loop(plan.original, graph)
+    return loop if loop is not None else _one_by_one(plan, graph)
+
+
+def init_segments(definition: Definition) -> dict[str, Graph]:
+    """Return `Definition.init` in pieces, by the step of construction that runs them; the empty string has the rest.
+
+    A value that a later piece takes keeps the piece that computes it together with that one.
+    """
+    nodes = definition.init.nodes
+    places = {f"%{node.name}": index + 1 for index, node in enumerate(nodes)}
+    reads = {node.name: node for node in nodes if node.operation.kind == "attribute"}
+    last_use = {value.name: index for index, node in enumerate(nodes) for value in node.inputs}
+    needed = list(accumulate((-1 if node.name in reads else last_use.get(node.name, -1) for node in nodes), max))
+    segments: dict[str, Graph] = {}
+    start = 0
+    for step in (*(step for step in definition.steps if step in places), ""):
+        end = places.get(step, len(nodes))
+        if step and (end <= start or needed[end - 1] >= end):
+            segments[step] = EMPTY_GRAPH
+            continue
+        piece = nodes[start:end]
+        here = {node.name for node in piece}
+        earlier = dict.fromkeys(value.name for node in piece for value in node.inputs if value.name not in here)
+        segments[step] = replace(definition.init, nodes=(*(reads[name] for name in earlier), *piece))
+        start = end
+    return segments
 
 
 def _one_by_one(plan: ClassPlan, graph: Graph) -> list[Statement]:

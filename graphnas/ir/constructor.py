@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from graphnas.errors import GraphNASError, MutationError
 from graphnas.ir.keyed import digest
 from graphnas.ir.literal import Argument, FrozenDict, freeze
-from graphnas.ir.module import ModuleSpec
-from graphnas.ir.resolve import resolve
+from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.resolve import instantiate, resolve
 
 
 def with_arguments(spec: ModuleSpec, arguments: Mapping[str, object], site: str = "") -> ModuleSpec:
@@ -47,6 +47,37 @@ def with_arguments(spec: ModuleSpec, arguments: Mapping[str, object], site: str 
         else:
             kwargs = _placed(kwargs, name, value, tuple(parameters))
     return replace(spec, args=tuple(args), kwargs=kwargs)
+
+
+def with_base_arguments(definition: Definition, arguments: Mapping[str, object], site: str = "") -> ModuleSpec:
+    """Return the base of a definition with other values for the arguments that are named.
+
+    Raises:
+        MutationError: As `with_arguments`, and where the base creates the same parameters and buffers as before: the
+            value then stands as a constant in the forward, which has a graph of its own.
+    """
+    old = definition.base
+    assert old is not None, "the caller edits its arguments"
+    new = with_arguments(old, arguments, site)
+    before = _created(old)
+    for name in arguments:
+        alone = with_arguments(old, {name: arguments[name]}, site)
+        if alone != old and _created(alone) == before:
+            raise MutationError(
+                f"{site}: {name!r} of {old.type}, the base of {definition.class_name}, changes none of its parameters; "
+                f"{definition.class_name} has a forward of its own, in which the value is a constant: edit the nodes "
+                "that use it",
+                site=site,
+            )
+    return new
+
+
+def _created(spec: ModuleSpec) -> tuple[object, ...]:
+    try:
+        module = instantiate(spec, "meta")
+    except GraphNASError as error:
+        return (str(error),)
+    return tuple((name, item.shape, item.dtype) for name, item in module.state_dict(keep_vars=True).items())
 
 
 def _check_name(spec: ModuleSpec, name: str, parameters: Mapping[str, inspect.Parameter], site: str) -> None:

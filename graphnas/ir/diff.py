@@ -24,7 +24,7 @@ class Change:
 
     Attributes:
         kind: Whether the second model has it in addition, lacks it, or has it otherwise.
-        what: `module`, `parameter`, `buffer`, `node`, `output`, `forward`, `tie` or `initialisation`.
+        what: `module`, `base`, `parameter`, `buffer`, `node`, `output`, `forward`, `tie`, `initialisation` or `order`.
         path: Path of the definition that holds it.
         name: Its name there; empty for what has none.
         before: Text of it in the first model, empty if it was added.
@@ -104,11 +104,14 @@ def diff(a: Model, b: Model) -> Diff:
 def _definitions(a: Definition, b: Definition, path: str) -> Iterator[Change]:
     if a.key == b.key:
         return
+    yield from _mapping("base", path, _base(a), _base(b))
     yield from _children(a, b, path)
     for what, before, after in (("parameter", a.parameters, b.parameters), ("buffer", a.buffers, b.buffers)):
         yield from _mapping(what, path, _texts(before), _texts(after))
     yield from _mapping("tie", path, {t.path: t.source for t in a.ties}, {t.path: t.source for t in b.ties})
     yield from _graphs("initialisation", path, a.init, b.init)
+    if a.steps != b.steps and sorted(a.steps) == sorted(b.steps):
+        yield Change("changed", "order", path, "", ", ".join(a.steps), ", ".join(b.steps))
     graphs_a, graphs_b = _named_graphs(a), _named_graphs(b)
     for name in {**graphs_b, **graphs_a}:
         if name not in graphs_a or name not in graphs_b:
@@ -132,6 +135,10 @@ def _children(a: Definition, b: Definition, path: str) -> Iterator[Change]:
             yield from _definitions(before, after, below)
         elif before.key != after.key:
             yield Change("changed", "module", path, name, _child_text(before), _child_text(after))
+
+
+def _base(definition: Definition) -> dict[str, str]:
+    return {} if definition.base is None else {"": format_leaf(definition.base)}
 
 
 def _child_text(child: Child | None) -> str:

@@ -18,7 +18,7 @@ from graphnas.ir.graph import Graph, Node, Operation
 from graphnas.ir.infer import attribute_type, node_type
 from graphnas.ir.literal import Argument, FrozenDict, Value, map_values
 from graphnas.ir.module import Child, Definition, ModuleSpec
-from graphnas.ir.resolve import format_spec
+from graphnas.ir.resolve import format_spec, resolve
 from graphnas.ir.types import ObjectType
 
 
@@ -90,7 +90,11 @@ def base_name(what: ModuleSpec | Definition | Operation) -> str:
 def free_child_name(definition: Definition, wanted: str) -> str:
     """Return a name for a new child that shadows neither what the definition has nor a method of `nn.Module`."""
     own = (definition.children, definition.parameters, definition.buffers)
-    return free_name(wanted, lambda name: any(name in names for names in own) or hasattr(nn.Module, name))
+    base = nn.Module if definition.base is None else resolve(definition.base.target)
+    return free_name(
+        wanted,
+        lambda name: any(name in names for names in own) or hasattr(base, name) or stands(definition, name),
+    )
 
 
 def add_child(
@@ -158,7 +162,9 @@ def drop_dangling(definition: Definition, path: str) -> tuple[Definition, tuple[
             kept.append(node)
     if not notes and not gone:
         return definition, ()
-    return replace(definition, ties=tuple(ties), init=replace(definition.init, nodes=tuple(kept))), tuple(notes)
+    order = tuple(step for step in definition.order if step.removeprefix("%") not in gone and step != path)
+    init = replace(definition.init, nodes=tuple(kept))
+    return replace(definition, ties=tuple(ties), init=init, order=order), tuple(notes)
 
 
 def stands(definition: Definition, path: str) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphnas.ir.effects import live_nodes
 from graphnas.ir.graph import Graph, Node
@@ -70,6 +70,17 @@ def _canonical(definition: Definition) -> _Canonical:
         vars(definition)[_MEMO] = memo
     assert isinstance(memo, _Canonical)
     return memo
+
+
+@dataclass(frozen=True)
+class _Inherited:
+    """A parameter or buffer that the base of a definition creates."""
+
+    base: ModuleSpec
+    name: str
+
+
+_Part: TypeAlias = Child | ParameterSpec | BufferSpec | _Inherited
 
 
 class _Hasher:
@@ -177,7 +188,7 @@ def split_unit(definition: Definition, path: str) -> tuple[str, str]:
 
     What has no forward, such as a list, only groups what stands below it.
     """
-    found: Child | ParameterSpec | BufferSpec | None = definition
+    found: _Part | None = definition
     names = path.split(".")
     for index, name in enumerate(names):
         found = _own(found, name) if isinstance(found, Definition) else None
@@ -186,21 +197,23 @@ def split_unit(definition: Definition, path: str) -> tuple[str, str]:
     return path, ""
 
 
-def _own(definition: Definition, name: str) -> Child | ParameterSpec | BufferSpec | None:
-    found: Child | ParameterSpec | BufferSpec | None = definition.children.get(name)
+def _own(definition: Definition, name: str) -> _Part | None:
+    found: _Part | None = definition.children.get(name)
     if found is None:
         found = definition.parameters.get(name)
-    return definition.buffers.get(name) if found is None else found
+    if found is None:
+        found = definition.buffers.get(name)
+    return _Inherited(definition.base, name) if found is None and definition.base is not None else found
 
 
-def _lookup(definition: Definition, path: str) -> Child | ParameterSpec | BufferSpec | None:
-    found: Child | ParameterSpec | BufferSpec | None = definition
+def _lookup(definition: Definition, path: str) -> _Part | None:
+    found: _Part | None = definition
     for name in path.split("."):
         found = _own(found, name) if isinstance(found, Definition) else None
     return found
 
 
-def _content(item: Child | ParameterSpec | BufferSpec | None) -> Any:
+def _content(item: _Part | None) -> Any:
     """Return what stands for a thing in the hash of what uses it."""
     if isinstance(item, Definition):
         return ("definition", _canonical(item).fingerprint)
@@ -210,6 +223,8 @@ def _content(item: Child | ParameterSpec | BufferSpec | None) -> Any:
         return ("parameter", item.type, item.requires_grad, _expression(item.initial))
     if isinstance(item, BufferSpec):
         return ("buffer", item.type, _expression(item.initial), item.data)
+    if isinstance(item, _Inherited):
+        return ("inherited", spec_fingerprint(item.base), item.name)
     return ("missing",)
 
 

@@ -306,15 +306,19 @@ class _Engine:
         while names and isinstance(found, Definition) and names[0] in found.children:
             found = found.children[names.pop(0)]
         name = ".".join(names)
-        if isinstance(found, ModuleSpec):
-            value: Any = self._leaf(found)
-            for part in names:
-                value = getattr(value, part)
-            return abstract(value)
-        if name in found.parameters:
-            parameter = found.parameters[name]
-            return TensorMeta.contiguous(parameter.type, leaf_grad=parameter.requires_grad)
-        return TensorMeta.contiguous(found.buffers[name].type)
+        if isinstance(found, Definition):
+            if name in found.parameters:
+                parameter = found.parameters[name]
+                return TensorMeta.contiguous(parameter.type, leaf_grad=parameter.requires_grad)
+            if name in found.buffers:
+                return TensorMeta.contiguous(found.buffers[name].type)
+            if found.base is None:
+                raise KeyError(path)
+            found = found.base
+        value: Any = self._leaf(found)
+        for part in names:
+            value = getattr(value, part)
+        return abstract(value)
 
     @contextmanager
     def _located(

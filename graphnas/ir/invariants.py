@@ -41,7 +41,7 @@ _SENTENCES = {
     Invariant.MODES: "The eval and the train graph of a forward have the same inputs.",
     Invariant.TIES: "A tie joins two paths that exist and hold the same, and its source comes first.",
     Invariant.LITERALS: "Arguments hold values and literals only, arguments of constructors hold literals only.",
-    Invariant.CONTAINERS: "A list or dict has no forward; a sequential, choice or repeat has at most one.",
+    Invariant.CONTAINERS: "A list or dict has no forward; a sequential, choice or repeat has at most one; no base.",
     Invariant.CHILD_NAMES: "Names of children, parameters and buffers are not empty, have no dot, and differ.",
     Invariant.GUARD_VALUES: "A guard hangs on a scalar of its own graph.",
     Invariant.EXPRESSIONS: "An initial expression takes no inputs, calls no module, and yields the type it stands for.",

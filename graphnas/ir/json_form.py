@@ -49,7 +49,7 @@ from graphnas.ir.json_records import (
 )
 from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
-from graphnas.ir.module import BufferSpec, Child, Definition
+from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec
 from graphnas.ir.report import Report
 from graphnas.ir.text import format_argument, format_type
 
@@ -162,6 +162,8 @@ class _Writer:
             ties=[TieRecord(path=tie.path, source=tie.source) for tie in definition.ties],
             init=None if definition.init == EMPTY_GRAPH else _graph(definition.init),
             label=definition.label,
+            base=None if definition.base is None else _leaf(definition.base),
+            order=list(definition.order),
             origin=definition.origin,
         )
         self.places[definition.key] = len(self.definitions)
@@ -171,15 +173,18 @@ class _Writer:
     def child(self, name: str, child: Child) -> ChildRecord:
         if isinstance(child, Definition):
             return ChildRecord(name=name, definition=self.definition(child))
-        leaf = LeafRecord(
-            target=child.target,
-            args=[_literal(item) for item in child.args],
-            kwargs={key: _literal(item) for key, item in child.kwargs.items()},
-            frozen=list(child.frozen),
-            label=child.label,
-            opaque=child.opaque,
-        )
-        return ChildRecord(name=name, leaf=leaf)
+        return ChildRecord(name=name, leaf=_leaf(child))
+
+
+def _leaf(spec: ModuleSpec) -> LeafRecord:
+    return LeafRecord(
+        target=spec.target,
+        args=[_literal(item) for item in spec.args],
+        kwargs={key: _literal(item) for key, item in spec.kwargs.items()},
+        frozen=list(spec.frozen),
+        label=spec.label,
+        opaque=spec.opaque,
+    )
 
 
 def _graph(graph: Graph) -> GraphRecord:

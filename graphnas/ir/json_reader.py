@@ -17,6 +17,7 @@ from graphnas.ir.json_records import (
     ChildRecord,
     DefinitionRecord,
     GraphRecord,
+    LeafRecord,
     ModelRecord,
     MutationRecord,
     NodeRecord,
@@ -101,6 +102,8 @@ class _Reader:
             tuple(Tie(tie.path, tie.source) for tie in record.ties),
             EMPTY_GRAPH if record.init is None else self.graph(record.init, f"{path}.init"),
             record.label,
+            None if record.base is None else self.leaf(record.base, f"{path}.base"),
+            tuple(record.order),
             record.origin,
         )
 
@@ -111,8 +114,11 @@ class _Reader:
             return self.reference(record.definition, f"{path}.definition")
         leaf = record.leaf
         assert leaf is not None
-        args, kwargs = _call(leaf.args, leaf.kwargs, f"{path}.leaf")
-        return ModuleSpec(leaf.target, args, kwargs, tuple(leaf.frozen), leaf.label, leaf.opaque)
+        return self.leaf(leaf, f"{path}.leaf")
+
+    def leaf(self, record: LeafRecord, path: str) -> ModuleSpec:
+        args, kwargs = _call(record.args, record.kwargs, path)
+        return ModuleSpec(record.target, args, kwargs, tuple(record.frozen), record.label, record.opaque)
 
     def buffer(self, record: BufferRecord, path: str) -> BufferSpec:
         if record.storage not in ("persistent", "temporary", "plain"):

@@ -125,6 +125,8 @@ class DefinitionRecord(Record):
     ties: list[TieRecord] = []
     init: GraphRecord | None = None
     label: str = ""
+    base: LeafRecord | None = None
+    order: list[str] = []
     origin: str = ""
 
 

@@ -20,7 +20,7 @@ import torch
 
 from graphnas.ir.literal import FrozenDict, FrozenList
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Counts changes of what a key covers; part of every key."""
 
 

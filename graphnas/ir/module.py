@@ -136,6 +136,11 @@ class Definition(Keyed):
         init: What the constructor does to parameters after the children are built, a graph without inputs in which
             parameters are `attribute` operations; run in order, without gradients.
         label: Label of an open decision, or a name by which mutators find the definition.
+        base: The class of torch that the user's class derives from, with the arguments of its constructor; None for
+            `nn.Module` itself. Its parameters and buffers are inherited: they can be read like own ones, and those
+            of the same name among the own ones take their place.
+        order: What is constructed when, as far as the order differs from parameters, buffers, children, `init`: names
+            of these, and `%node` where `init` is run up to and including that node; see `steps`.
         origin: `module:qualname` of the user's class; not part of equality, keys or hashes.
     """
 
@@ -148,6 +153,8 @@ class Definition(Keyed):
     ties: tuple[Tie, ...] = ()
     init: Graph = EMPTY_GRAPH
     label: str = ""
+    base: ModuleSpec | None = None
+    order: tuple[str, ...] = ()
     origin: str = field(default="", compare=False)
 
     def child(self, path: str) -> Child:
@@ -187,6 +194,28 @@ class Definition(Keyed):
                 yield from child.walk(path)
             else:
                 yield path, child
+
+    @cached_property
+    def steps(self) -> tuple[str, ...]:
+        """All that is constructed, in the order of construction, written as in `order`; the rest of `init` follows.
+
+        What `order` lacks, such as a child that an edit added, comes right after what stands before it by default. What
+        it names and is no longer there does not count.
+        """
+        default = (*self.parameters, *self.buffers, *self.children)
+        if not self.order:
+            return default
+        known = {*default, *(f"%{node.name}" for node in self.init.nodes)}
+        steps = [step for step in self.order if step in known]
+        listed = set(steps)
+        place = 0
+        for name in default:
+            if name in listed:
+                place = steps.index(name) + 1
+            else:
+                steps.insert(place, name)
+                place += 1
+        return tuple(steps)
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:

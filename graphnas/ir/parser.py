@@ -32,7 +32,7 @@ TEXT_VERSION = 1
 """Counts changes of the grammar; the first thing in every text."""
 
 _STORAGES = ("persistent", "temporary", "plain")
-_MEMBERS = ("child", "parameter", "buffer", "tie", "init", "forward", "train")
+_MEMBERS = ("base", "child", "parameter", "buffer", "tie", "init", "order", "forward", "train")
 
 
 def parse_model(text: str) -> Model:
@@ -67,6 +67,8 @@ class _Block:
     forwards: list[Forward] = field(default_factory=list)
     ties: list[Tie] = field(default_factory=list)
     init: Graph = EMPTY_GRAPH
+    base: ModuleSpec | None = None
+    order: tuple[str, ...] = ()
 
 
 class _Parser:
@@ -116,6 +118,8 @@ class _Parser:
                 tuple(block.ties),
                 block.init,
                 block.label,
+                block.base,
+                block.order,
                 block.origin,
             )
         return built[name]
@@ -140,6 +144,15 @@ class _Parser:
         while not scanner.accept("}"):
             member = scanner.take_word(f"one of {', '.join(_MEMBERS)} or '}}'", _MEMBERS)
             getattr(self, f"read_{member}")(block)
+
+    def read_base(self, block: _Block) -> None:
+        block.base = self.leaf()
+
+    def read_order(self, block: _Block) -> None:
+        block.order = tuple(self.scanner.take_list(self.step, "(", ")"))
+
+    def step(self) -> str:
+        return f"%{self.scanner.take_value()}" if self.scanner.at("%") else self.scanner.take_identifier()
 
     def read_child(self, block: _Block) -> None:
         name = self.new_name(block.children)

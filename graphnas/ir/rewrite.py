@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from graphnas.errors import MutationError
-from graphnas.ir.constructor import with_arguments
+from graphnas.ir.constructor import with_arguments, with_base_arguments
 from graphnas.ir.edits import (
     UNTYPED,
     add_child,
@@ -129,14 +129,24 @@ class Rewriter(Transaction):
     def update_module(self, path: str, **arguments: object) -> None:
         """Change arguments of a leaf's constructor, by name; those not named stay as they are.
 
+        Of a definition that derives from a class of torch, the arguments of that base are changed. Its forward is a
+        graph of its own, so what does not show in a parameter or buffer of the base changes nothing, and is refused.
+
         Raises:
-            MutationError: `path` is no leaf, or its constructor has no such argument; the message lists those it has.
+            MutationError: `path` is no leaf and has no base, its constructor has no such argument (the message lists
+                those it has), or the argument of a base changes nothing.
         """
         old = lookup(self.root, path)
-        if not isinstance(old, ModuleSpec):
+        if isinstance(old, ModuleSpec):
+            new: Child = with_arguments(old, arguments, path)
+            before, after = format_spec(old), format_spec(with_arguments(old, arguments, path))
+        elif old.base is not None:
+            base = with_base_arguments(old, arguments, path)
+            new = replace(old, base=base)
+            before, after = f"a {old.class_name} on {format_spec(old.base)}", format_spec(base)
+        else:
             raise MutationError(f"{path!r} is {named(old)}, not a leaf; name one of its leaves", site=path)
-        new = with_arguments(old, arguments, path)
-        self._put_module("update_module", path, new, f"Changed {path} from {format_spec(old)} to {format_spec(new)}.")
+        self._put_module("update_module", path, new, f"Changed {path} from {before} to {after}.")
 
     def add_module(self, path: str, module: Child) -> str:
         """Add a module that nothing calls yet, and return its path.

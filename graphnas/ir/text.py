@@ -5,10 +5,12 @@ Locations are left out. The grammar, with `[x]` optional, `{x}` repeated, `NAME`
 
     model      = "graphnas" INT "model" "@" NAME {definition} {mutation}
     definition = KIND "@" NAME ["class" NAME] ["label" NAME] ["origin" NAME] "{" {member} "}"
-    member     = "child" NAME "=" ("@" NAME | leaf)
+    member     = "base" leaf
+               | "child" NAME "=" ("@" NAME | leaf)
                | "parameter" NAME ":" type ["frozen"] ["=" body]
                | "buffer" NAME ":" type STORAGE ["=" body] ["data" type STRING]
                | "tie" NAME "=" NAME
+               | "order" "(" {("%" NAME | NAME) ","} ")"
                | ("forward" | "train" | "init") ["(" {["keyword"] "%" NAME ":" type ","} ")"] body
     leaf       = NAME call ["frozen" "(" {NAME ","} ")"] ["label" NAME] ["opaque"]
     body       = "{" {node | "guard" "%" NAME "=" argument} "return" argument "}"
@@ -149,6 +151,8 @@ def _definition(definition: Definition, names: dict[str, str]) -> Iterator[str]:
 
 
 def _members(definition: Definition, names: dict[str, str]) -> Iterator[str]:
+    if definition.base is not None:
+        yield f"base {format_leaf(definition.base)}"
     width = max((len(_identifier(name)) for name in definition.children), default=0)
     for name, child in definition.children.items():
         yield f"child {_identifier(name):<{width}} = {_child(child, names)}"
@@ -160,10 +164,16 @@ def _members(definition: Definition, names: dict[str, str]) -> Iterator[str]:
         yield f"tie {_name(tie.path)} = {_name(tie.source)}"
     if definition.init != EMPTY_GRAPH:
         yield from _graph("init", definition.init, call=bool(definition.init.inputs))
+    if definition.order:
+        yield f"order ({', '.join(map(_step, definition.order))})"
     for forward in definition.forwards:
         yield from _graph("forward", forward.eval)
         if forward.train is not None:
             yield from _graph("train", forward.train)
+
+
+def _step(step: str) -> str:
+    return f"%{_identifier(step[1:])}" if step.startswith("%") else _identifier(step)
 
 
 def _child(child: Child, names: dict[str, str]) -> str:

@@ -73,6 +73,8 @@ def verify_structure(definition: Definition, path: str = "") -> None:
             verify_structure(child, below)
         else:
             _check_literals(below, child.args, child.kwargs, values=False)
+    if definition.base is not None:
+        _check_literals(path, definition.base.args, definition.base.kwargs, values=False)
     _check_container(definition, path)
     _check_child_names(definition, path)
     _check_ties(definition, path)
@@ -193,7 +195,9 @@ def _has_attribute(definition: Definition, path: str) -> bool:
     if isinstance(found, ModuleSpec):
         # What a leaf has is known when it is built: inference finds out.
         return bool(names)
-    return len(names) == 1 and (names[0] in found.parameters or names[0] in found.buffers)
+    if len(names) == 1 and (names[0] in found.parameters or names[0] in found.buffers):
+        return True
+    return found.base is not None and bool(names)
 
 
 def _check_ties(definition: Definition, path: str) -> None:
@@ -281,6 +285,9 @@ def _check_container(definition: Definition, path: str) -> None:
     most = allowed[definition.kind]
     if most is not None and len(definition.forwards) > most:
         got = f"a {definition.kind} with {len(definition.forwards)} forwards, expected at most {most}"
+        raise _broken(Invariant.CONTAINERS, path, got)
+    if definition.base is not None and definition.kind != "module":
+        got = f"a {definition.kind} with the base {definition.base.type}, expected none"
         raise _broken(Invariant.CONTAINERS, path, got)
     if definition.kind == "choice" and not definition.children:
         raise _broken(Invariant.CONTAINERS, path, "a choice without candidates")

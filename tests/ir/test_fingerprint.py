@@ -28,8 +28,8 @@ def _renamed(definition: Definition, rename: Callable[[str], str]) -> Definition
         names: list[str] = []
         found: Child | None = holder
         for name in text.split("."):
-            inside = isinstance(found, Definition)
-            names.append(rename(name) if inside else name)
+            own = isinstance(found, Definition) and name in (*found.children, *found.parameters, *found.buffers)
+            names.append(rename(name) if own else name)
             found = found.children.get(name) if isinstance(found, Definition) else None
         return ".".join(names)
 
