@@ -166,12 +166,6 @@ def _describe(plan: ClassPlan) -> list[str]:
         graph = definition.forwards[0].eval
         inputs = ", ".join(f"{item.name}: {item.type}" for item in graph.inputs)
         lines = [f"{inputs or 'nothing'} -> {_output(graph)}."]
-        guards = sum(len(item.guards) for item in definition.graphs)
-        if guards:
-            lines += [
-                "",
-                f"Specialised to the shapes it was traced with ({guards} decision{'s' * (guards > 1)} taken by value).",
-            ]
     return lines
 
 

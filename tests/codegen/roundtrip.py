@@ -30,7 +30,7 @@ def roundtrip(build: Callable[[], nn.Module], *inputs: Any, **kwargs: Any) -> st
         outputs = []
         for module in (net, generated):
             torch.manual_seed(0)
-            outputs.append(module.train(training)(*_copies(inputs), **_copies(kwargs)))
+            outputs.append(module.train(training)(*copies(inputs), **copies(kwargs)))
         assert same(outputs[0], outputs[1]), source
     return source
 
@@ -57,11 +57,11 @@ def initial_state(build: Callable[[], nn.Module], *inputs: Any) -> bool:
     return all(torch.equal(value, generated[name]) for name, value in net.state_dict().items())
 
 
-def _copies(value: Any) -> Any:
+def copies(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, (tuple, list)):
-        return type(value)(map(_copies, value))
+        return type(value)(map(copies, value))
     if isinstance(value, dict):
-        return {key: _copies(item) for key, item in value.items()}
+        return {key: copies(item) for key, item in value.items()}
     return value
