@@ -156,7 +156,7 @@ def _order(definition: Definition) -> tuple[Any, ...]:
 
 
 def _spec(spec: ModuleSpec) -> tuple[Any, ...]:
-    return (spec.target, spec.args, spec.kwargs, spec.frozen)
+    return (spec.target, spec.args, spec.kwargs, spec.frozen, spec.wrappers)
 
 
 def _bare(graph: Graph) -> tuple[Any, ...]:

@@ -98,7 +98,12 @@ class Constructor:
     def _child(self, child: Child) -> Expression:
         if isinstance(child, ModuleSpec):
             kwargs = [(str(name), self.literals.write(item)) for name, item in child.kwargs.items()]
-            return syntax.call(syntax.reference(child.target), map(self.literals.write, child.args), kwargs)
+            built = syntax.call(syntax.reference(child.target), map(self.literals.write, child.args), kwargs)
+            for wrapper in child.wrappers:
+                args = [built, *map(self.literals.write, wrapper.args)]
+                rest = [(str(name), self.literals.write(item)) for name, item in wrapper.kwargs.items()]
+                built = syntax.call(syntax.reference(wrapper.path), args, rest)
+            return built
         return syntax.call(syntax.reference(f"torch.nn:{CONTAINERS[child.kind]}"), self._contents(child))
 
     def _contents(self, container: Definition) -> list[Expression]:

@@ -50,7 +50,7 @@ def spec_fingerprint(spec: ModuleSpec) -> str:
     memo = vars(spec).get(_MEMO)
     if memo is None:
         target, arguments = _normal_call(spec)
-        memo = digest(f"{_TAG}-leaf", target, arguments, tuple(sorted(spec.frozen)))
+        memo = digest(f"{_TAG}-leaf", target, arguments, tuple(sorted(spec.frozen)), *spec.wrappers)
         vars(spec)[_MEMO] = memo
     return str(memo)
 

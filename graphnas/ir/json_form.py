@@ -184,6 +184,7 @@ def _leaf(spec: ModuleSpec) -> LeafRecord:
         frozen=list(spec.frozen),
         label=spec.label,
         opaque=spec.opaque,
+        wrappers=[_literal(item) for item in spec.wrappers],
     )
 
 

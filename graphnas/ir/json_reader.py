@@ -118,7 +118,10 @@ class _Reader:
 
     def leaf(self, record: LeafRecord, path: str) -> ModuleSpec:
         args, kwargs = _call(record.args, record.kwargs, path)
-        return ModuleSpec(record.target, args, kwargs, tuple(record.frozen), record.label, record.opaque)
+        wrappers = tuple(_argument(item, f"{path}.wrappers[{index}]") for index, item in enumerate(record.wrappers))
+        if not all(isinstance(item, Construction) for item in wrappers):
+            _fail(f"{path}.wrappers", "constructions", "something else")
+        return ModuleSpec(record.target, args, kwargs, tuple(record.frozen), record.label, record.opaque, wrappers)
 
     def buffer(self, record: BufferRecord, path: str) -> BufferSpec:
         if record.storage not in ("persistent", "temporary", "plain"):

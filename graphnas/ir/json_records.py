@@ -23,6 +23,7 @@ class LeafRecord(Record):
     frozen: list[str] = []
     label: str = ""
     opaque: bool = False
+    wrappers: list[Any] = []
 
 
 class ChildRecord(Record):

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph
 from graphnas.ir.keyed import Keyed
-from graphnas.ir.literal import Argument, FrozenDict
+from graphnas.ir.literal import Argument, Construction, FrozenDict
 from graphnas.ir.types import TensorType
 
 DefinitionKind: TypeAlias = OneOf["module", "sequential", "list", "dict", "choice", "repeat"]
@@ -32,6 +32,8 @@ class ModuleSpec(Keyed):
         frozen: Names of the parameters with `requires_grad=False`, in order.
         label: A name by which mutators find the leaf, or the empty string.
         opaque: Whether this is a module that could not be traced, kept whole.
+        wrappers: Functions that the module was given to after its construction, the first one first, without the module
+            itself: `Construction("torch.nn.utils.parametrizations:weight_norm", (), {"dim": 2})`.
     """
 
     target: str
@@ -40,6 +42,7 @@ class ModuleSpec(Keyed):
     frozen: tuple[str, ...] = ()
     label: str = ""
     opaque: bool = False
+    wrappers: tuple[Construction, ...] = ()
 
     @property
     def type(self) -> str:

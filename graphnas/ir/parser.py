@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Guard, Input, Node, Operation, OperationKind
-from graphnas.ir.literal import Argument, FrozenDict
+from graphnas.ir.literal import Argument, Construction, FrozenDict
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import (
     BufferSpec,
@@ -208,7 +208,18 @@ class _Parser:
         args, kwargs = scanner.take_call()
         frozen = tuple(scanner.take_list(scanner.take_name, "(", ")")) if scanner.accept_word("frozen") else ()
         label = scanner.take_name() if scanner.accept_word("label") else ""
-        return ModuleSpec(target, args, kwargs, frozen, label, scanner.accept_word("opaque"))
+        opaque = scanner.accept_word("opaque")
+        return ModuleSpec(target, args, kwargs, frozen, label, opaque, self.wrappers())
+
+    def wrappers(self) -> tuple[Construction, ...]:
+        scanner = self.scanner
+        if not scanner.accept_word("under"):
+            return ()
+        start = scanner.position
+        found = tuple(scanner.take_list(scanner.take_argument, "(", ")"))
+        if not all(isinstance(item, Construction) for item in found):
+            scanner.fail("calls, such as @torch.nn.utils.parametrizations:weight_norm(dim=0)", at=start)
+        return found
 
     def data(self) -> TensorData:
         type = self.tensor_type()

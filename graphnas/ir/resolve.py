@@ -106,6 +106,9 @@ def instantiate(spec: ModuleSpec, device: torch.device | str | None = None) -> n
             args = [thaw(item, resolve) for item in spec.args]
             kwargs = {name: thaw(item, resolve) for name, item in spec.kwargs.items()}
             module = kind(*args, **kwargs)
+            for wrapper in spec.wrappers:
+                wrap = resolve(wrapper.path)
+                module = wrap(module, *thaw(wrapper.args, resolve), **thaw(wrapper.kwargs, resolve))
         for name in spec.frozen:
             module.get_parameter(name).requires_grad_(False)
     except Exception as error:
@@ -123,7 +126,12 @@ def format_spec(spec: ModuleSpec) -> str:
     """
     given = [format_literal(item) for item in spec.args]
     given += [f"{name}={format_literal(item)}" for name, item in spec.kwargs.items()]
-    return f"{spec.type}({', '.join(given)})"
+    text = f"{spec.type}({', '.join(given)})"
+    for wrapper in spec.wrappers:
+        rest = [format_literal(item) for item in wrapper.args]
+        rest += [f"{name}={format_literal(item)}" for name, item in wrapper.kwargs.items()]
+        text = f"{wrapper.path.rpartition(':')[2]}({', '.join([text, *rest])})"
+    return text
 
 
 _MAX_PATHS = 8192

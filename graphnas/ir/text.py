@@ -13,6 +13,7 @@ Locations are left out. The grammar, with `[x]` optional, `{x}` repeated, `NAME`
                | "order" "(" {("%" NAME | NAME) ","} ")"
                | ("forward" | "train" | "init") ["(" {["keyword"] "%" NAME ":" type ","} ")"] body
     leaf       = NAME call ["frozen" "(" {NAME ","} ")"] ["label" NAME] ["opaque"]
+                 ["under" "(" {literal ","} ")"]
     body       = "{" {node | "guard" "%" NAME "=" argument} "return" argument "}"
     node       = "%" NAME "=" KIND [NAME ["#" INT]] [call] ":" type ["as" NAME] ["label" NAME]
     call       = "(" {[NAME "="] argument ","} ")"
@@ -189,7 +190,11 @@ def format_leaf(spec: ModuleSpec) -> str:
         text += f" frozen({', '.join(map(_name, spec.frozen))})"
     if spec.label:
         text += f" label {_name(spec.label)}"
-    return f"{text} opaque" if spec.opaque else text
+    if spec.opaque:
+        text += " opaque"
+    if spec.wrappers:
+        text += f" under({', '.join(map(format_argument, spec.wrappers))})"
+    return text
 
 
 def _parameter(name: str, parameter: ParameterSpec) -> Iterator[str]:

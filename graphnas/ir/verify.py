@@ -72,7 +72,7 @@ def verify_structure(definition: Definition, path: str = "") -> None:
         if isinstance(child, Definition):
             verify_structure(child, below)
         else:
-            _check_literals(below, child.args, child.kwargs, values=False)
+            _check_literals(below, (*child.args, *child.wrappers), child.kwargs, values=False)
     if definition.base is not None:
         _check_literals(path, definition.base.args, definition.base.kwargs, values=False)
     _check_container(definition, path)

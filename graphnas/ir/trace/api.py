@@ -56,8 +56,9 @@ def trace(
         TraceError: The root cannot be traced, or the constructor call of a leaf cannot be found out. The message names
             module, file, line, reason and remedy.
 
-    >>> print(trace(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), torch.randn(1, 4)).root.children["0"])
-    ModuleSpec(target='torch.nn:Linear', args=(4, 2), kwargs=FrozenDict({}), frozen=(), label='', opaque=False)
+    >>> model = trace(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), torch.randn(1, 4))
+    >>> [f"{site.type} {site.node.type}" for site in model.sites]
+    ['Linear f32[1, 2]', 'ReLU f32[1, 2]']
     """
     if not isinstance(module, nn.Module):
         raise TraceError(f"trace wants a torch.nn.Module, got {type(module).__name__}; construct the model first")

@@ -29,6 +29,7 @@ from graphnas.ir.trace.evaluate import evaluate
 from graphnas.ir.trace.from_fx import graph_of
 from graphnas.ir.trace.prepare import children_of, walk
 from graphnas.ir.trace.scope import Call
+from graphnas.ir.trace.wrappers import computed_tensors, own_class
 from graphnas.ir.types import TensorType
 
 Calls = Mapping[str, Sequence[Call]]
@@ -81,7 +82,10 @@ class Builder:
         record, expansion = record_of(module), expansion_of(module)
         parameters: dict[str, ParameterSpec] = {}
         buffers: dict[str, BufferSpec] = {}
+        computed = computed_tensors(module)
         for name, tensor in own_tensors(module):
+            if name in computed:
+                continue
             initial = None if record is None else record.initial.get(name)
             if name in module._parameters:
                 parameters[name] = ParameterSpec(_type(tensor), tensor.requires_grad, initial)
@@ -96,7 +100,7 @@ class Builder:
         if record is not None:
             self.notes.extend(record.notes)
         return Definition(
-            class_name=type(module).__name__,
+            class_name=own_class(module).__name__,
             kind=_kind(module, bool(forwards)),
             children=children,
             parameters=FrozenDict(parameters),
@@ -105,7 +109,7 @@ class Builder:
             ties=_ties(module),
             init=EMPTY_GRAPH if record is None else _existing(record.init, module),
             label="" if expansion is None else expansion.label,
-            origin=f"{type(module).__module__}:{type(module).__qualname__}",
+            origin=f"{own_class(module).__module__}:{own_class(module).__qualname__}",
         )
 
     def _buffer(self, module: nn.Module, name: str, tensor: torch.Tensor, initial: Graph | None) -> BufferSpec:

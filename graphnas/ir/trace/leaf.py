@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.literal import Construction, FrozenDict, Symbol, freeze
@@ -21,6 +23,7 @@ from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import Record, record_of
 from graphnas.ir.resolve import instantiate, path_of
+from graphnas.ir.trace.wrappers import own_class, wrappers_of
 
 _MISSING = object()
 
@@ -67,8 +70,10 @@ _VARIADIC: Mapping[type[nn.Module], tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def is_torch_leaf(module: nn.Module) -> bool:
     """Tell whether a module is of a class of torch's own that is called as it is."""
-    kind = type(module)
-    return kind.__module__.startswith("torch.") and kind not in CONTAINERS
+    kind = own_class(module)
+    if not kind.__module__.startswith("torch.") or kind in CONTAINERS or kind is ParametrizationList:
+        return False
+    return kind is type(module) or wrappers_of(module) is not None
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -87,7 +92,8 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
         TraceError: Its arguments are not known, cannot be written as literals, or do not lead to a module like it.
     """
     record = record_of(module)
-    kind = type(module)
+    kind = own_class(module)
+    wrappers = wrappers_of(module)
     try:
         target = path_of(kind)
     except GraphNASError as error:
@@ -103,14 +109,14 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
     reason = "its constructor arguments were not recorded"
     for attempt in attempts:
         try:
-            spec = attempt()
+            if wrappers is None:
+                raise ValueError("it has hooks or parametrisations of its own")
+            spec = replace(attempt(), wrappers=wrappers)
             reason = _difference(module, spec)
         except (GraphNASError, TypeError, ValueError, AttributeError, KeyError) as error:
             reason = str(error)
         if not reason:
-            return ModuleSpec(
-                spec.target, spec.args, spec.kwargs, _frozen(module), label=getattr(record, "label", ""), opaque=opaque
-            )
+            return replace(spec, frozen=_frozen(module), label=getattr(record, "label", ""), opaque=opaque)
     raise TraceError(
         f"{_named(module, path)}: the call of its constructor could not be found out: {reason}; construct the model "
         "inside `with graphnas.recording():` or decorate its class with @graphnas.model_wrapper",
@@ -119,7 +125,7 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
 
 
 def _from_attributes(module: nn.Module, target: str, path: str, write: Callable[[Any], Any]) -> ModuleSpec:
-    kind = type(module)
+    kind = own_class(module)
     readers = next((_READERS[base] for base in kind.__mro__ if base in _READERS), {})
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -157,6 +163,8 @@ def _frozen_spec(target: str, args: list[Any], kwargs: dict[str, Any], path: str
         if not isinstance(value, nn.Module):
             return freeze(value)
         spec = spec_of(value, path)
+        if spec.wrappers:
+            raise ValueError(f"an argument of it, a {spec.type}, is reparametrised")
         return Construction(spec.target, spec.args, spec.kwargs)
 
     return ModuleSpec(

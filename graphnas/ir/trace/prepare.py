@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from graphnas.errors import TraceError
 from graphnas.ir.protocols import expansion_of
+from graphnas.ir.trace.wrappers import is_understood_hook
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
@@ -98,9 +99,10 @@ def refuse_hooks(root: nn.Module) -> None:
     if isinstance(root, torch.jit.ScriptModule):
         raise TraceError("the model is a TorchScript module; trace the module that it was made from")
     for path, module in walk(root):
-        if any(vars(module).get(name) for name in _HOOKS):
+        hooks = [hook for name in _HOOKS for hook in (vars(module).get(name) or {}).values()]
+        if not all(map(is_understood_hook, hooks)):
             raise TraceError(
                 f"{type(module).__name__} at {path!r} has forward hooks, which no source can hold; remove them "
-                "before tracing (weight_norm and spectral_norm have a remove function)",
+                "before tracing; those of torch.nn.utils.weight_norm and spectral_norm may stay",
                 module=path,
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import wraps
 from typing import Any
 
 import torch
@@ -115,7 +116,7 @@ class ModuleTracer(torch.fx.Tracer):
         if expansion is not None:
             return self._call_open(expansion, m, path, args, kwargs)
         if not self._is_leaf(m, path):
-            return self._call_traced(m, path, m.forward, args, kwargs)
+            return self._call_traced(m, path, _forward_of(m), args, kwargs)
         place = current_place()
         with self.paused():
             result = self._call_leaf(m, forward, plain_argument(args), plain_argument(kwargs))
@@ -528,6 +529,21 @@ class _RecordingMode(TorchFunctionMode):
         if ACTIVE.get() is not self.tracer:
             return func(*args, **(kwargs or {}))
         return self.tracer.call_function(func, args, kwargs or {})
+
+
+def _forward_of(module: nn.Module) -> Callable[..., Any]:
+    """Return what a call of a module runs: its forward, after the hooks that compute its tensors."""
+    hooks = tuple(module._forward_pre_hooks.values())
+    if not hooks:
+        return module.forward
+
+    @wraps(module.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        for hook in hooks:
+            hook(module, args)
+        return module.forward(*args, **kwargs)
+
+    return forward
 
 
 class _Node:
