@@ -1,23 +1,26 @@
 """The model: a root definition, how it came to be, and what the trace had to say.
 
-A `Model` is a value. Queries return tuples of `Site`s, which say where in the hierarchy a node stands. Changes go
-through `graphnas.ir.rewrite.Rewriter`, which returns another model.
+A `Model` is a value. Queries return tuples of `Site`s (`graphnas.ir.sites`), which say where in the hierarchy a node
+stands. Changes go through `graphnas.ir.rewrite.Rewriter`, which returns another model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from graphnas.errors import MutationError
-from graphnas.ir.graph import Graph, Node
 from graphnas.ir.keyed import Keyed
-from graphnas.ir.literal import FrozenDict, Literal, Value
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.literal import FrozenDict, Literal
+from graphnas.ir.module import Child, Definition
+from graphnas.ir.sites import Conditions, Site, find_sites, group_sites, lookup, sites_of
 
 if TYPE_CHECKING:
+    import networkx as nx
+
+    from graphnas.ir.flow import Flow
     from graphnas.ir.report import Report
 
 
@@ -40,54 +43,6 @@ class Mutation:
     decisions: FrozenDict[Literal]
     edits: tuple[str, ...]
     parent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A node at its place in the hierarchy.
-
-    Attributes:
-        path: Path of the definition whose graph holds the node; the empty path is the root.
-        node: The node.
-        graph: The graph that holds it.
-        spec: What a `module` operation calls, None for the other kinds.
-    """
-
-    path: str
-    node: Node
-    graph: Graph
-    spec: Child | None = None
-
-    @property
-    def name(self) -> str:
-        """`path:node`, as histories write it."""
-        return f"{self.path}:{self.node.name}"
-
-    @property
-    def module_path(self) -> str:
-        """Path from the root of the module that the node calls, the empty string if it calls none."""
-        if self.node.operation.kind != "module":
-            return ""
-        return f"{self.path}.{self.node.operation.target}" if self.path else self.node.operation.target
-
-    @property
-    def type(self) -> str:
-        """What a mutator asks for: the class of a module (`Conv2d`), else the bare name of the operation (`relu`)."""
-        if isinstance(self.spec, ModuleSpec):
-            return self.spec.type
-        if isinstance(self.spec, Definition):
-            return self.spec.class_name
-        return self.node.operation.target.rpartition(":")[2]
-
-    @property
-    def label(self) -> str:
-        """The label of the node or of the module that it calls."""
-        return self.node.label or (self.spec.label if isinstance(self.spec, ModuleSpec) else "")
-
-    @property
-    def uses(self) -> tuple[Node, ...]:
-        """The nodes that take the value, in the order of execution."""
-        return self.graph.uses(Value(self.node.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,87 +82,65 @@ class Model(Keyed):
     @cached_property
     def sites(self) -> tuple[Site, ...]:
         """Every node of every graph, in the order of execution of the eval mode; the train graphs' own follow."""
-        return tuple(_sites(self.root, ""))
+        return tuple(sites_of(self.root))
 
-    def find(
-        self,
-        *,
-        type: str | None = None,
-        label: str | None = None,
-        path: str | None = None,
-        where: Callable[[Site], bool] | None = None,
-    ) -> tuple[Site, ...]:
+    def __iter__(self) -> Iterator[Site]:
+        """Iterate over `sites`."""
+        return iter(self.sites)
+
+    def site(self, name: str) -> Site:
+        """Return the site of that name, `layer1.0:relu`; of several graphs that have it, the one of the first.
+
+        Raises:
+            MutationError: There is none; the message lists the nodes of the definition.
+        """
+        if name in self._sites_by_name:
+            return self._sites_by_name[name]
+        path = name.rpartition(":")[0]
+        lookup(self.root, path)
+        known = ", ".join(dict.fromkeys(site.node.name for site in self.sites if site.path == path))
+        where = f"at {path!r}" if path else "of the root"
+        raise MutationError(f"{self.name} has no node {name!r}; the graphs {where} have {known or 'none'}", site=name)
+
+    def find(self, **conditions: Unpack[Conditions]) -> tuple[Site, ...]:
         """Return the sites that meet every condition, in the order of execution.
 
         Args:
-            type: Class of the module, or bare name of the operation.
-            label: Label of the node or of its module.
-            path: Path of the definition that holds the node, or one above it.
-            where: Any further condition.
+            **conditions: See `graphnas.ir.sites.Conditions`: `type`, `operation`, `kind`, `label`, `path`, `module`,
+                `where`.
         """
-        return find_sites(self.sites, type=type, label=label, path=path, where=where)
+        return find_sites(self.sites, conditions)
+
+    def by_type(self) -> dict[str, tuple[Site, ...]]:
+        """Return the sites by their `type`, types in the order of their first appearance."""
+        return group_sites(self.sites, lambda site: site.type)
+
+    def by_operation(self) -> dict[str, tuple[Site, ...]]:
+        """Return the sites by their `operation`, operations in the order of their first appearance."""
+        return group_sites(self.sites, lambda site: site.operation)
+
+    def by_label(self) -> dict[str, tuple[Site, ...]]:
+        """Return the sites that have a label by their label, labels in the order of their first appearance."""
+        return group_sites(self.sites, lambda site: site.label)
+
+    def to_networkx(self, *, flat: bool = True) -> nx.MultiDiGraph:
+        """Return the model as a graph of networkx; see `graphnas.ir.convert.to_networkx`."""
+        from graphnas.ir.convert import to_networkx  # views stand above the types that they show
+
+        return to_networkx(self, flat=flat)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """The flat graph of the model with questions about reach, paths and dominators."""
+        from graphnas.ir.flow import Flow
+
+        return Flow(self.to_networkx())
+
+    @cached_property
+    def _sites_by_name(self) -> dict[str, Site]:
+        return {site.name: site for site in reversed(self.sites)}
 
     def __str__(self) -> str:
         from graphnas.ir.text import format_model  # the printer stands above the types that it prints
 
         return format_model(self)
-
-
-def find_sites(
-    sites: tuple[Site, ...],
-    *,
-    type: str | None = None,
-    label: str | None = None,
-    path: str | None = None,
-    where: Callable[[Site], bool] | None = None,
-) -> tuple[Site, ...]:
-    """Return those of `sites` that meet every condition; see `Model.find`."""
-    return tuple(
-        site
-        for site in sites
-        if (type is None or site.type == type)
-        and (label is None or site.label == label)
-        and (path is None or site.path == path or site.path.startswith(f"{path}.") or path == "")
-        and (where is None or where(site))
-    )
-
-
-def lookup(root: Definition, path: str) -> Child:
-    """Return what stands at `path`.
-
-    Raises:
-        MutationError: Nothing stands there; the message lists the names that do.
-    """
-    try:
-        return root.child(path)
-    except KeyError:
-        known = path
-        while known:
-            known = known.rpartition(".")[0]
-            try:
-                parent = root.child(known)
-            except KeyError:
-                continue
-            break
-        else:
-            parent = root
-        names = ", ".join(parent.children) if isinstance(parent, Definition) else "nothing, it is a leaf"
-        where = f"{known!r}" if known else "the root"
-        message = f"{root.class_name} has no module at {path!r}; below {where} stand: {names}"
-        raise MutationError(message, site=path) from None
-
-
-def _sites(definition: Definition, path: str) -> Iterator[Site]:
-    seen: set[str] = set()
-    for graph in definition.graphs:
-        for node in graph.nodes:
-            spec = None
-            if node.operation.kind == "module":
-                target = node.operation.target
-                spec = definition.child(target)
-                if isinstance(spec, Definition) and target not in seen:
-                    seen.add(target)
-                    yield Site(path, node, graph, spec)
-                    yield from _sites(spec, f"{path}.{target}" if path else target)
-                    continue
-            yield Site(path, node, graph, spec)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, Unpack
 
 from graphnas.errors import MutationError
 from graphnas.ir.edits import ancestors, drop_dangling, join, named, references, replace_at, twins
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, Value, freeze
-from graphnas.ir.model import Model, Site, find_sites, lookup
+from graphnas.ir.model import Model
 from graphnas.ir.module import Child, Definition, Forward
 from graphnas.ir.resolve import format_spec
+from graphnas.ir.sites import Conditions, Site, find_sites, lookup
 
 Place: TypeAlias = Site | str
 """A node: a site of the model or of the edit, or its name `path:node`."""
@@ -86,16 +87,9 @@ class Transaction:
         """The root as it is now."""
         return self._current.root
 
-    def find(
-        self,
-        *,
-        type: str | None = None,
-        label: str | None = None,
-        path: str | None = None,
-        where: Callable[[Site], bool] | None = None,
-    ) -> tuple[Site, ...]:
+    def find(self, **conditions: Unpack[Conditions]) -> tuple[Site, ...]:
         """Return the sites that meet every condition; see `Model.find`."""
-        return find_sites(self.sites, type=type, label=label, path=path, where=where)
+        return find_sites(self.sites, conditions)
 
     @property
     def edits(self) -> tuple[str, ...]:

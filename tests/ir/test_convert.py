@@ -43,3 +43,11 @@ def test_a_graph_or_definition_will_do() -> None:
     assert len(to_networkx(model.root)) == len(to_networkx(model))
     graph = model.root.forwards[0].eval
     assert len(to_networkx(model.root.forwards[0].eval)) == len(graph.nodes) + 2
+
+
+def test_a_graph_that_is_not_flat_has_the_modules_of_the_root() -> None:
+    graph = resnet().to_networkx(flat=False)
+    names = "x conv1 bn1 relu maxpool layer1 layer2 avgpool flatten fc output"
+    assert list(graph) == [f":{name}" for name in names.split()]
+    assert graph.nodes[":layer1"]["path"] == "layer1"
+    assert graph.nodes[":layer1"]["site"].type == "Sequential"

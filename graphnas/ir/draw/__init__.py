@@ -16,8 +16,9 @@ from graphnas.ir.diff import diff
 from graphnas.ir.draw.dot import to_dot, to_svg
 from graphnas.ir.draw.mermaid import to_mermaid
 from graphnas.ir.draw.view import View, build_view
-from graphnas.ir.model import Model, lookup
+from graphnas.ir.model import Model
 from graphnas.ir.module import Definition
+from graphnas.ir.sites import lookup
 
 __all__ = ["draw"]
 
