@@ -24,10 +24,11 @@ from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
 from graphnas.ir.report import OpaqueModule, Report
 from graphnas.ir.source import place_of_error
+from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
 from graphnas.ir.trace.definitions import Builder, Calls
-from graphnas.ir.trace.leaf import CONTAINERS, is_torch_leaf, spec_of
+from graphnas.ir.trace.leaf import CONTAINERS, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
-from graphnas.ir.trace.tracer import LeakedValueError, ModuleTracer
+from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer
 
 _OUTPUTS: LRU[Any] = LRU(4096)
 """Metadata of what leaves return, by their constructor call and the metadata of their arguments."""
@@ -85,15 +86,25 @@ class _Session:
         self.opaque: dict[str, OpaqueModule] = {}
         self.inlined: dict[str, None] = {}
         self.specs: dict[str, ModuleSpec] = {}
+        self.forced: dict[str, bool] = {}
+        self.watch_randomness = False
 
     def run(self) -> Model:
+        refuse_unfit(self.module, (*self.args, self.kwargs) if self.kwargs else self.args)
         refuse_hooks(self.module)
+        self.forced |= forced_modes(self.module)
         while True:
             try:
                 eval_calls, depends = self._attempt(training=False)
                 train_calls = self._attempt(training=True)[0] if depends else None
             except LeakedValueError as leak:
                 self.inlined[leak.path] = None
+                continue
+            except ModeSwitchedError as switched:
+                self._force_mode(switched.path, switched.mode)
+                continue
+            except _HostRandomnessError:
+                self.watch_randomness = True
                 continue
             except _OpaqueError as found:
                 self.opaque[found.module.path] = found.module
@@ -103,9 +114,22 @@ class _Session:
     def is_leaf(self, module: nn.Module, path: str) -> bool:
         if path == "":
             return False
+        if path in self.forced and is_torch_leaf(module) and depends_on_mode(type(module)):
+            return False  # its mode cannot be said in a call, so it is written out
         if path in self.opaque or is_torch_leaf(module) or is_basic_unit(type(module)):
             return True
         return self.user_leaf is not None and type(module) not in CONTAINERS and self.user_leaf(module, path)
+
+    def _force_mode(self, path: str, mode: bool) -> None:
+        """Trace a module, and all below it, as fixed in one mode from now on."""
+        module = next(module for known, module in walk(self.module) if known == path)
+        if self.forced.get(path, mode) is not mode:
+            raise TraceError(
+                f"{type(module).__name__} at {path!r} is switched between train and eval mode while the model runs, "
+                "which no source can hold; use two modules, one for each mode",
+                module=path,
+            )
+        self.forced |= {below: mode for below, _ in walk(module, path)}
 
     def spec(self, module: nn.Module, path: str) -> ModuleSpec:
         if path not in self.specs:
@@ -126,16 +150,21 @@ class _Session:
             is_leaf=self.is_leaf,
             call_leaf=_LeafCaller(fake_mode, self.spec, paths),
             inlined=frozenset(self.inlined),
+            forced_modes=self.forced,
+            watch_randomness=self.watch_randomness,
         )
-        for path, part in walk(copied):
-            part.training = False if self.is_leaf(part, path) else tracer.training_flag()  # type: ignore[assignment]  # stands for it
+        randomness = HostRandomness()
         args, kwargs = _faked((self.args, self.kwargs), fake_mode, {})
         try:
             tracer.run(args, kwargs)
-        except LeakedValueError:
+        except (LeakedValueError, ModeSwitchedError):
             raise
         except Exception as error:
             self._give_up(error, tracer.failed_at or "")
+        finally:
+            drawn = randomness.drawn()
+        if drawn:
+            raise _HostRandomnessError
         return tracer.calls, tracer.depends_on_training
 
     def _give_up(self, error: Exception, path: str) -> None:
@@ -185,6 +214,10 @@ class _Session:
                 counted[id(parameter)] = parameter.numel()
         inside = total - sum(counted.values())
         return inside / total if total else 1.0
+
+
+class _HostRandomnessError(Exception):
+    """Random numbers were drawn from outside torch; the trace must find out where."""
 
 
 class _OpaqueError(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from graphnas.errors import TraceError
 from graphnas.ir.graph import EMPTY_GRAPH, Graph
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.module import (
@@ -79,6 +80,13 @@ class Builder:
         children = FrozenDict(
             (name, self._child(child, f"{path}.{name}" if path else name)) for name, child in children_of(module)
         )
+        if type(module).get_extra_state is not nn.Module.get_extra_state:
+            raise TraceError(
+                f"{type(module).__name__} at {path!r} keeps extra state in its state_dict (get_extra_state), which a "
+                "generated module cannot load; keep that state in buffers, or make the module a leaf with "
+                "@graphnas.basic_unit",
+                module=path,
+            )
         record, expansion = record_of(module), expansion_of(module)
         parameters: dict[str, ParameterSpec] = {}
         buffers: dict[str, BufferSpec] = {}

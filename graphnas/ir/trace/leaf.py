@@ -23,6 +23,7 @@ from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import Record, record_of
 from graphnas.ir.resolve import instantiate, path_of
+from graphnas.ir.trace.admit import wrapped_by
 from graphnas.ir.trace.wrappers import own_class, wrappers_of
 
 _MISSING = object()
@@ -72,6 +73,9 @@ def is_torch_leaf(module: nn.Module) -> bool:
     """Tell whether a module is of a class of torch's own that is called as it is."""
     kind = own_class(module)
     if not kind.__module__.startswith("torch.") or kind in CONTAINERS or kind is ParametrizationList:
+        return False
+    # What was given a forward of its own, or only calls what it wraps, is not as its class says.
+    if "forward" in vars(module) or wrapped_by(module) is not None:
         return False
     return kind is type(module) or wrappers_of(module) is not None
 
@@ -257,3 +261,10 @@ def _frozen(module: nn.Module) -> tuple[str, ...]:
 
 def _named(module: nn.Module, path: str) -> str:
     return f"{type(module).__name__} at {path!r}" if path else type(module).__name__
+
+
+def depends_on_mode(kind: type[nn.Module]) -> bool:
+    """Tell whether modules of a class of torch may behave differently in train mode, by whether their code asks."""
+    bases = [base for base in kind.__mro__ if issubclass(base, nn.Module) and base is not nn.Module]
+    functions = [item for base in bases for item in vars(base).values() if inspect.isfunction(item)]
+    return any("training" in function.__code__.co_names for function in functions)

@@ -91,13 +91,8 @@ def refuse_hooks(root: nn.Module) -> None:
     """Refuse modules whose behaviour is not that of their forward.
 
     Raises:
-        TraceError: A module has forward hooks, or is compiled, wrapped for parallel training, or scripted.
+        TraceError: A module has forward hooks.
     """
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    if isinstance(root, wrappers):
-        raise TraceError(f"the model is wrapped in {type(root).__name__}; trace its .module instead")
-    if isinstance(root, torch.jit.ScriptModule):
-        raise TraceError("the model is a TorchScript module; trace the module that it was made from")
     for path, module in walk(root):
         hooks = [hook for name in _HOOKS for hook in (vars(module).get(name) or {}).values()]
         if not all(map(is_understood_hook, hooks)):

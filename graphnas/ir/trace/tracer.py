@@ -22,9 +22,10 @@ from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
 from graphnas.ir.calls import canonical_call, is_getter, without_defaults
-from graphnas.ir.literal import freeze
+from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
+from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
 from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
@@ -42,6 +43,15 @@ class LeakedValueError(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+
+class ModeSwitchedError(Exception):
+    """A module was put into another mode than the model while it ran; it must be traced as fixed in that mode."""
+
+    def __init__(self, path: str, mode: bool) -> None:
+        super().__init__(path)
+        self.path = path
+        self.mode = mode
 
 
 class ModuleTracer(torch.fx.Tracer):
@@ -63,6 +73,8 @@ class ModuleTracer(torch.fx.Tracer):
         is_leaf: Callable[[nn.Module, str], bool],
         call_leaf: Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any],
         inlined: frozenset[str] = frozenset(),
+        forced_modes: Mapping[str, bool] = FrozenDict(),
+        watch_randomness: bool = False,
     ) -> None:
         super().__init__()
         self.root = root
@@ -79,6 +91,9 @@ class ModuleTracer(torch.fx.Tracer):
         self._origins: dict[int, tuple[Any, str]] = {}
         self._attributes = tensor_paths(root, paths)
         self._training_flag = TracedTraining(self)
+        self._forced_modes = forced_modes
+        self._watch_randomness = watch_randomness
+        self._flags = self._set_flags()
         self._mode = _RecordingMode(self)
 
     # What fx asks of a tracer
@@ -110,15 +125,17 @@ class ModuleTracer(torch.fx.Tracer):
         if id(m) not in self.paths:  # made on the way, or kept in a plain list: its operations are those of the caller
             return forward(*args, **kwargs)
         path = self.path_of_module(m)
+        if vars(m)["training"] is not self._flags[id(m)]:
+            raise ModeSwitchedError(path, bool(m.training))
         if path in self.inlined:
             return forward(*args, **kwargs)
         expansion = expansion_of(m)
         if expansion is not None:
             return self._call_open(expansion, m, path, args, kwargs)
         if not self._is_leaf(m, path):
-            return self._call_traced(m, path, _forward_of(m), args, kwargs)
+            return self._call_traced(m, path, forward_of_wrapper(m) or _forward_of(m), args, kwargs)
         place = current_place()
-        with self.paused():
+        with self.paused(), self._in_eval_mode(m):
             result = self._call_leaf(m, forward, plain_argument(args), plain_argument(kwargs))
         node = self._record("call_module", self._relative(path), args, kwargs, result, place)
         self._bind(result, node, place)
@@ -135,7 +152,7 @@ class ModuleTracer(torch.fx.Tracer):
         """
         token = ACTIVE.set(self)
         try:
-            with calls_reach_tracers(), self.fake_mode, self._mode:
+            with plain_surroundings(), calls_reach_tracers(), self.fake_mode, self._mode:
                 return self._call_traced(self.root, "", self.root.forward, args, kwargs)
         finally:
             ACTIVE.reset(token)
@@ -186,9 +203,29 @@ class ModuleTracer(torch.fx.Tracer):
         self.depends_on_training = True
         return self.training
 
-    def training_flag(self) -> TracedTraining:
-        """Return what stands for `self.training` in every module that is traced into."""
-        return self._training_flag
+    def _set_flags(self) -> dict[int, Any]:
+        """Let one flag stand for `self.training` everywhere, except in modules that are fixed in one mode."""
+        flags: dict[int, Any] = {}
+        for module in self.root.modules():
+            path = self.paths[id(module)][0]
+            flags[id(module)] = self._forced_modes.get(path, self._training_flag)
+            module.__dict__["training"] = flags[id(module)]
+        return flags
+
+    @contextmanager
+    def _in_eval_mode(self, leaf: nn.Module) -> Iterator[None]:
+        """Leaves are run to learn types only, which are those of eval mode."""
+        parts = list(leaf.modules())
+        for part in parts:
+            part.__dict__["training"] = False
+        before = HostRandomness() if self._watch_randomness else None
+        try:
+            yield
+        finally:
+            if before is not None:
+                before.drawn()  # what a leaf draws is its own affair
+            for part in parts:
+                part.__dict__["training"] = self._flags[id(part)]
 
     # Calls
 
@@ -211,7 +248,7 @@ class ModuleTracer(torch.fx.Tracer):
                 self._bind_input(inner, value, node, value)
         self._scope = inner
         try:
-            result = forward(*args, **kwargs)
+            result = self._watched(forward)(*args, **kwargs)
             inner.graph.output(self._argument(result))
         except BaseException:
             if self.failed_at is None:
@@ -234,6 +271,20 @@ class ModuleTracer(torch.fx.Tracer):
             self._origins.setdefault(id(value), (value, path))
         self._bind(result, node, place)
         return result
+
+    def _watched(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a forward that refuses to draw random numbers from outside torch, where that was found to happen."""
+        if not self._watch_randomness:
+            return forward
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            before = HostRandomness()
+            result = forward(*args, **kwargs)
+            if before.drawn():
+                raise self._unsupported("random numbers of Python or numpy, which would be the same in each call")
+            return result
+
+        return watched
 
     def _call_open(
         self, expansion: Expansion, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -300,6 +351,9 @@ class ModuleTracer(torch.fx.Tracer):
     def _record(
         self, kind: str, target: Any, args: Any, kwargs: dict[str, Any], value: Any, place: Place
     ) -> torch.fx.Node:
+        if torch.is_inference_mode_enabled() or torch._C._is_any_autocast_enabled():
+            what = "inference_mode" if torch.is_inference_mode_enabled() else "autocast"
+            raise self._unsupported(f"torch.{what} inside of a forward")
         arguments = tuple(self._argument(arg) for arg in args)
         keywords = {name: self._argument(arg) for name, arg in kwargs.items()}
         node = self.innermost.graph.create_node(kind, target, arguments, keywords)
@@ -508,8 +562,9 @@ class ModuleTracer(torch.fx.Tracer):
     def _unsupported(self, what: str) -> TraceError:
         location = current_place().location
         path = self._scope.path if self._scope is not None else ""
+        where = f"{location}: " if location else ""
         return TraceError(
-            f"{location}: {self._named(path)} uses {what}, which no graph can hold; "
+            f"{where}{self._named(path)} uses {what}, which no graph can hold; "
             "rewrite that statement, or make the module a leaf with @graphnas.basic_unit",
             module=path,
             location=location,

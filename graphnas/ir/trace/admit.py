@@ -1,0 +1,155 @@
+"""What a trace lets in: modules and inputs that source can stand for, and the calm in which they are run.
+
+What is refused here is refused before anything runs, with the place and the remedy. What belongs here are questions
+about modules as they are; what a forward does is found out by the tracer.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphnas.errors import TraceError
+from graphnas.ir.trace.prepare import copy_structure, walk
+
+_COMPILED = "torch._dynamo.eval_frame"
+_BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
+
+
+def wrapped_by(module: nn.Module) -> tuple[str, nn.Module] | None:
+    """Return the one child that a wrapper calls, with its name; None if `module` is no wrapper.
+
+    Wrappers are what `torch.compile` returns, `DataParallel`, and its distributed kin.
+    """
+    if type(module).__module__ == _COMPILED and "_orig_mod" in module._modules:
+        return "_orig_mod", module.get_submodule("_orig_mod")
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return "module", module.get_submodule("module")
+    return None
+
+
+def forward_of_wrapper(module: nn.Module) -> Callable[..., Any] | None:
+    """Return what a wrapper comes to: a call of what it wraps, with that one's signature. None if it is no wrapper."""
+    wrapped = wrapped_by(module)
+    if wrapped is None:
+        return None
+    inner = wrapped[1]
+
+    @wraps(inner.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs)
+
+    return forward
+
+
+def refuse_unfit(root: nn.Module, inputs: Any) -> None:
+    """Refuse modules and inputs of which no source could be made.
+
+    Raises:
+        TraceError: The root is a wrapper; or a module is scripted, has hooks on gradients, has parameters without a
+            shape, or keeps state that is no dense tensor; or an input is sparse. The message names the remedy.
+    """
+    wrapped = wrapped_by(root)
+    if wrapped is not None:
+        raise TraceError(
+            f"the model is wrapped in {type(root).__name__}, whose state_dict has other names; "
+            f"trace its .{wrapped[0]} instead"
+        )
+    if isinstance(root, torch.jit.ScriptModule):
+        raise TraceError("the model is a TorchScript module; trace the module that it was made from")
+    for path, module in walk(root):
+        reason = _unfit(module)
+        if reason:
+            raise TraceError(f"{_named(module, path)} {reason}", module=path)
+    for place, value in _tensors(inputs):
+        if value.layout is not torch.strided:
+            raise TraceError(
+                f"example input {place} is a tensor of layout {value.layout}, expected torch.strided; "
+                "let the model take a dense tensor, and make it sparse in a module decorated with @graphnas.basic_unit"
+            )
+
+
+def _unfit(module: nn.Module) -> str:
+    """Return what is wrong with a module and what to do, the empty string if nothing is."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "is a TorchScript module, which has no Python source; put the module that it was made from in its place"
+    if any(vars(module).get(name) for name in _BACKWARD_HOOKS):
+        return "has hooks on its gradients, which no source can hold; remove them, and register them on the new module"
+    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        if tensor is None:
+            continue
+        if nn.parameter.is_lazy(tensor):
+            return f"has no shape for {name!r} yet, since it is lazy; call the model once on an example before tracing"
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_quantized:
+            return f"keeps {name!r} as something else than a dense tensor; trace the model before it is converted"
+        if tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
+            return f"has hooks on the gradient of {name!r}, which no source can hold; remove them before tracing"
+    return ""
+
+
+def forced_modes(root: nn.Module) -> dict[str, bool]:
+    """Return the modules that stay in one mode whatever mode the model is put in, since its class overrides `train`."""
+    if all(type(module).train is nn.Module.train for module in root.modules()):
+        return {}
+    copied = copy_structure(root)
+    forced: dict[str, bool] = {}
+    for mode in (True, False):
+        copied.train(mode)
+        forced |= {path: part.training for path, part in walk(copied) if path and part.training is not mode}
+    return forced
+
+
+@contextmanager
+def plain_surroundings() -> Iterator[None]:
+    """Run a `with` block as if nothing were switched on around it: gradients on, no autocast, nothing compiled."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch._C._DisableAutocast())
+        if "torch._dynamo" in sys.modules:  # else nothing can have been compiled
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+class HostRandomness:
+    """Tells whether random numbers of Python or numpy were drawn since it was made: source would freeze them."""
+
+    def __init__(self) -> None:
+        self._numpy = sys.modules.get("numpy")
+        self._python = random.getstate()
+        self._legacy = None if self._numpy is None else self._numpy.random.get_state()
+
+    def drawn(self) -> bool:
+        """Answer, and put the generators back to where they were."""
+        changed = random.getstate() != self._python
+        if changed:
+            random.setstate(self._python)
+        if self._numpy is not None and self._legacy is not None:
+            # A generator that was drawn from stands at another position, or has new keys and stands near the start.
+            now = self._numpy.random.get_state()
+            if now[2:] != self._legacy[2:] or not self._numpy.array_equal(now[1], self._legacy[1]):
+                changed = True
+                self._numpy.random.set_state(self._legacy)
+        return changed
+
+
+def _tensors(value: Any, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield place, value
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _tensors(item, f"{place}[{index}]" if place else str(index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _tensors(item, f"{place}[{key!r}]" if place else repr(key))
+
+
+def _named(module: nn.Module, path: str) -> str:
+    return f"{type(module).__name__} at {path!r}" if path else f"the root {type(module).__name__}"
