@@ -1,8 +1,8 @@
 """Where in the user's source an operation was called, and which variable took its value.
 
-Read from the running frames: the innermost one that belongs neither to torch nor to graphnas is the user's. Whether its
-current instruction is followed by a store tells the variable. Nothing is parsed, and nothing of it changes what a graph
-computes: names and locations only.
+Read from the running frames: the innermost one that belongs neither to torch nor to graphnas is the user's. The value
+of its current instruction is followed on the stack to the variable that it is stored to. Nothing is parsed, and nothing
+of it changes what a graph computes: names and locations only.
 """
 
 from __future__ import annotations
@@ -79,18 +79,81 @@ def place_of_error(error: BaseException) -> str:
 @lru_cache(maxsize=4096)
 def _stores(code: CodeType) -> dict[int, tuple[tuple[str, ...], bool]]:
     """Return, by the offset of an instruction, where the value it leaves is stored, and whether by `x += y`."""
-    instructions = list(dis.get_instructions(code))
+    instructions = [item for item in dis.get_instructions(code) if item.opname not in _SILENT]
     found: dict[int, tuple[tuple[str, ...], bool]] = {}
-    for index, instruction in enumerate(instructions[:-1]):
-        following = instructions[index + 1]
-        if following.opname == "UNPACK_SEQUENCE":
-            names = _names(instructions[index + 2 : index + 2 + int(following.arg or 0)])
-            if len(names) >= int(following.arg or 0) > 1:
-                found[instruction.offset] = (names[: int(following.arg or 0)], False)
-        elif names := _names([following]):
+    positions = {item.offset: position for position, item in enumerate(instructions)}
+    for index, instruction in enumerate(instructions):
+        if not instruction.opname.startswith(_QUIET):
+            unpacks = instruction.opname == "UNPACK_SEQUENCE"  # a tensor on the right is taken apart by it
+            targets = _followed(instructions, positions, index if unpacks else index + 1)
             augmented = instruction.opname == "BINARY_OP" and instruction.argrepr.endswith("=")
-            found[instruction.offset] = (names[:1], augmented)
+            if targets or augmented:
+                # While a function of Python runs, the caller may stand on the cache behind its call already.
+                end = instructions[index + 1].offset if index + 1 < len(instructions) else instruction.offset + 2
+                found.update(dict.fromkeys(range(instruction.offset, end, 2), (targets, augmented)))
     return found
+
+
+_SILENT = frozenset({"CACHE", "EXTENDED_ARG", "KW_NAMES", "NOP", "PRECALL", "RESUME"})
+_PUSHING = ("LOAD_CLOSURE", "LOAD_CONST", "LOAD_DEREF", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_SMALL", "PUSH")
+_QUIET = (*_PUSHING, "BUILD", "COPY", "JUMP", "POP", "RETURN", "STORE", "SWAP")
+_FARTHEST = 64
+"""Most instructions that a value is followed for: the right side of one statement."""
+
+
+def _followed(instructions: list[dis.Instruction], positions: dict[int, int], position: int) -> tuple[str, ...]:
+    """Follow the value on top of the stack until it is stored; nothing if it is used before."""
+    depth = 0
+    for _ in range(min(_FARTHEST, len(instructions) - position)):
+        name, count = instructions[position].opname, int(instructions[position].arg or 0)
+        if name == "UNPACK_SEQUENCE" and depth == 0:
+            names = _names(instructions[position + 1 : position + 1 + count])
+            return names[:count] if len(names) >= count > 1 else ()
+        if name == "SWAP" and depth in (0, count - 1):
+            depth = count - 1 - depth
+        elif name == "COPY" and depth == count - 1:
+            depth = 0
+        elif name == "BUILD_TUPLE" and depth < count:
+            # `a, b = f(), g()`: packed and unpacked again, or swapped in pairs.
+            following = instructions[position + 1] if position + 1 < len(instructions) else None
+            if following is None or following.opname != "UNPACK_SEQUENCE" or following.arg != count:
+                return ()
+            names = _names(instructions[position + 2 : position + 2 + count])
+            chosen = names[count - 1 - depth : count - depth]
+            return chosen if len(names) >= count else ()
+        elif name.startswith("STORE_FAST"):
+            names = _names([instructions[position]])
+            if depth < len(names):
+                return names[depth : depth + 1]
+            depth -= {"STORE_FAST": 1, "STORE_FAST_STORE_FAST": 2}.get(name, 0)
+        elif name == "JUMP_FORWARD":  # of `a if test else b`
+            position = positions.get(instructions[position].argval, len(instructions) - 1)
+            continue
+        elif "JUMP" in name or name in ("FOR_ITER", "SEND", "RETURN_VALUE", "YIELD_VALUE"):
+            return ()
+        else:
+            popped, effect = _taken(instructions[position])
+            if depth < popped:
+                return ()
+            depth += effect
+        position += 1
+    return ()
+
+
+def _taken(instruction: dis.Instruction) -> tuple[int, int]:
+    """Return how many values an instruction takes from the stack, and by how many the stack grows."""
+    name, count = instruction.opname, int(instruction.arg or 0)
+    if name in ("CALL", "CALL_KW"):
+        popped = count + (2 if name == "CALL" else 3)
+        return popped, 1 - popped
+    effect = dis.stack_effect(instruction.opcode, instruction.arg)
+    if name.startswith(_PUSHING):
+        return 0, effect
+    if name in ("LOAD_ATTR", "LOAD_METHOD"):
+        return 1, effect
+    if name == "LOAD_SUPER_ATTR":
+        return 3, effect
+    return (max(-effect, 0) if name.startswith(("POP", "STORE", "DELETE")) else 1 - effect), effect
 
 
 def _names(instructions: list[dis.Instruction]) -> tuple[str, ...]:

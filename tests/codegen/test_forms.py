@@ -81,6 +81,27 @@ class CallsSeveral(nn.Module):
         return x
 
 
+class Gate(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x)
+
+
+class CallsAtTwoSizes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gate()
+        self.shrink = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gate(x)
+        x = self.shrink(x)
+        return self.gate(x)  # type: ignore[no-any-return]  # modules are not typed
+
+
+def test_sizes_make_no_forward_of_their_own() -> None:
+    assert "forward_1" not in roundtrip(CallsAtTwoSizes, X)
+
+
 def test_several_forwards() -> None:
     source = roundtrip(CallsSeveral, X)
     assert "def forward_1(self, x: Tensor) -> Tensor:" in source

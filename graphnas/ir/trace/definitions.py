@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ from graphnas.ir.trace.from_fx import graph_of
 from graphnas.ir.trace.prepare import children_of, walk
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.wrappers import computed_tensors, own_class
-from graphnas.ir.types import TensorType
+from graphnas.ir.types import ObjectType, ScalarType, SequenceType, TensorType, Type
 
 Calls = Mapping[str, Sequence[Call]]
 
@@ -137,17 +137,20 @@ class Builder:
         return BufferSpec(_type(tensor), storage, None, tensor_data(tensor))
 
     def _specialised(self, path: str) -> tuple[tuple[Forward, ...], tuple[int, ...]]:
-        """Return the distinct forwards of a module, and for each of its calls the number of its forward."""
+        """Return the distinct forwards of a module, and for each of its calls the number of its forward.
+
+        Calls that differ in nothing but the sizes of tensors are calls of one forward: it has the types of the first.
+        """
         if path not in self._forwards:
             forwards: list[Forward] = []
             numbers: list[int] = []
+            known: dict[tuple[str, ...], int] = {}
             for forward in self._pairs(path):
-                keys = [tuple(graph.key for graph in known.graphs) for known in forwards]
-                key = tuple(graph.key for graph in forward.graphs)
-                if key not in keys:
+                key = tuple(_without_sizes(graph).key for graph in forward.graphs)
+                if key not in known:
+                    known[key] = len(forwards)
                     forwards.append(forward)
-                    keys.append(key)
-                numbers.append(keys.index(key))
+                numbers.append(known[key])
             self._forwards[path] = (tuple(forwards), tuple(numbers))
         return self._forwards[path]
 
@@ -168,6 +171,23 @@ class Builder:
 
     def _forward_number(self, path: str, call: int) -> int:
         return self._specialised(path)[1][call]
+
+
+def _without_sizes(graph: Graph) -> Graph:
+    """Return a graph with the nature of its types only."""
+    inputs = tuple(replace(item, type=_nature(item.type)) for item in graph.inputs)
+    nodes = tuple(replace(node, type=_nature(node.type)) for node in graph.nodes)
+    return replace(graph, inputs=inputs, nodes=nodes)
+
+
+def _nature(kind: Type) -> Type:
+    if isinstance(kind, TensorType):
+        return TensorType((), kind.dtype)
+    if isinstance(kind, ScalarType):
+        return ScalarType(type(kind.value).__name__)
+    if isinstance(kind, SequenceType) and kind.kind != "size":
+        return replace(kind, items=tuple(map(_nature, kind.items)))
+    return ObjectType("") if isinstance(kind, SequenceType) else kind
 
 
 def tensor_data(tensor: torch.Tensor) -> TensorData:

@@ -1,0 +1,84 @@
+"""Which variable takes the value of an operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphnas.ir.source import Place, current_place
+
+SEEN: list[Place] = []
+
+
+def call(*_: Any) -> Any:
+    """Note the place of the call, as the tracer does for an operation."""
+    SEEN.append(current_place())
+    return Chained()
+
+
+class Chained:
+    def view(self) -> Any:
+        return self
+
+    def __iter__(self) -> Any:
+        return iter((1, 2))
+
+
+def plain() -> Any:
+    x = call()
+    return x
+
+
+def pair() -> Any:
+    a, b = call(), call()
+    return a, b
+
+
+def triple(x: Any = None) -> Any:
+    a, b, c = call(x), call(x, 1), call(x)
+    return a, b, c
+
+
+def four(x: Any = None) -> Any:
+    a, b, c, d = call(x), call(x), call(x), call(x)
+    return a, b, c, d
+
+
+def unpacked() -> Any:
+    a, b = call()
+    return a, b
+
+
+def chosen(flag: bool = True) -> Any:
+    x = call() if flag else None
+    return x
+
+
+def used_first() -> Any:
+    x = call().view()
+    return x
+
+
+def nested() -> Any:
+    x = len([call(call())])
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (plain, [("x",)]),
+        (pair, [("a",), ("b",)]),
+        (triple, [("a",), ("b",), ("c",)]),
+        (four, [("a",), ("b",), ("c",), ("d",)]),
+        (unpacked, [("a", "b")]),
+        (chosen, [("x",)]),
+        (used_first, [()]),
+        (nested, [(), ()]),
+    ],
+)
+def test_variable_that_takes_a_value(function: Any, expected: list[tuple[str, ...]]) -> None:
+    SEEN.clear()
+    function()
+    assert [place.targets for place in SEEN] == expected
