@@ -26,7 +26,9 @@ from graphnas.ir.tape import Tape, describe
 
 _M = TypeVar("_M", bound=type[nn.Module])
 
-_RECORD = "_graphnas_record"
+RECORD = "_graphnas_record"
+"""Attribute of a module under which its record is kept."""
+
 _BASIC_UNIT = "_graphnas_basic_unit"
 _WRAPPED = "_graphnas_model"
 
@@ -58,7 +60,7 @@ class Record:
 
 def record_of(module: nn.Module) -> Record | None:
     """Return the record of a module, None if it was not constructed while recording."""
-    return vars(module).get(_RECORD)
+    return vars(module).get(RECORD)
 
 
 class _Recorder:
@@ -69,7 +71,7 @@ class _Recorder:
         self.tape = Tape()
 
     def created(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        vars(module)[_RECORD] = Record(type(module), args, kwargs)
+        vars(module)[RECORD] = Record(type(module), args, kwargs)
         self.modules.append(weakref.ref(module))
 
     def finish(self) -> None:
@@ -140,9 +142,9 @@ def model_wrapper(cls: _M) -> _M:
 
     @wraps(construct)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the constructor
-        if vars(self).get(_RECORD) is None:
-            vars(self)[_RECORD] = Record(type(self))
-        record = vars(self)[_RECORD]
+        if vars(self).get(RECORD) is None:
+            vars(self)[RECORD] = Record(type(self))
+        record = vars(self)[RECORD]
         if type(self) is cls:
             record.args, record.kwargs = args, kwargs
         nested = _ACTIVE.get() is not None

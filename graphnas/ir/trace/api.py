@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-    unset_fake_temporarily,
-)
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 
 from graphnas.errors import GraphNASError, TraceError
-from graphnas.ir.abstract import abstract, concrete
-from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
@@ -26,12 +17,10 @@ from graphnas.ir.report import OpaqueModule, Report
 from graphnas.ir.source import place_of_error
 from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
 from graphnas.ir.trace.definitions import Builder, Calls
+from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.leaf import CONTAINERS, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer
-
-_OUTPUTS: LRU[Any] = LRU(4096)
-"""Metadata of what leaves return, by their constructor call and the metadata of their arguments."""
 
 
 def trace(
@@ -146,9 +135,8 @@ class _Session:
             copied,
             paths,
             training=training,
-            fake_mode=fake_mode,
+            executor=Executor(fake_mode, self.spec, paths),
             is_leaf=self.is_leaf,
-            call_leaf=_LeafCaller(fake_mode, self.spec, paths),
             inlined=frozenset(self.inlined),
             forced_modes=self.forced,
             watch_randomness=self.watch_randomness,
@@ -224,57 +212,6 @@ class _OpaqueError(Exception):
     def __init__(self, module: OpaqueModule) -> None:
         super().__init__(module.reason)
         self.module = module
-
-
-class _LeafCaller:
-    """Runs leaves on fake tensors, once for each constructor call and metadata of arguments."""
-
-    def __init__(
-        self,
-        mode: FakeTensorMode,
-        spec: Callable[[nn.Module, str], ModuleSpec],
-        paths: Mapping[int, tuple[str, ...]],
-    ) -> None:
-        self.mode = mode
-        self.spec = spec
-        self.paths = paths
-
-    def __call__(
-        self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        key = None
-        if is_torch_leaf(module):
-            try:
-                given = (abstract(args), tuple((name, abstract(value)) for name, value in kwargs.items()))
-                key = (self.spec(module, self.paths[id(module)][0]).key, repr(given))
-            except TypeError:
-                key = None
-        known = _OUTPUTS.get(key)
-        if known is not None and not getattr(module, "inplace", False):
-            return concrete(known, self.mode, {})
-        try:
-            result = forward(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException):
-            return self._run(module, args, kwargs)
-        _OUTPUTS.put(key, abstract(result))
-        return result
-
-    def _run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a leaf that looks at data on a copy and on ones: there is no other way to learn what it returns."""
-        with unset_fake_temporarily(), torch.no_grad():
-            real = copy.deepcopy(module).eval()
-            result = real(*_ones(args), **_ones(kwargs))
-        return concrete(abstract(result), self.mode, {})
-
-
-def _ones(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return torch.ones(value.shape, dtype=value.dtype, device=value.device)
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_ones, value))
-    if isinstance(value, dict):
-        return {key: _ones(item) for key, item in value.items()}
-    return value
 
 
 def _faked(value: Any, mode: FakeTensorMode, seen: dict[int, Any]) -> Any:

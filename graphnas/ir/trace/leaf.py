@@ -21,7 +21,7 @@ from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.literal import Construction, FrozenDict, Symbol, freeze
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
-from graphnas.ir.record import Record, record_of
+from graphnas.ir.record import RECORD, Record, record_of
 from graphnas.ir.resolve import instantiate, path_of
 from graphnas.ir.trace.admit import wrapped_by
 from graphnas.ir.trace.wrappers import own_class, wrappers_of
@@ -95,6 +95,10 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
     Raises:
         TraceError: Its arguments are not known, cannot be written as literals, or do not lead to a module like it.
     """
+    content = None if opaque else _content(module)
+    known = _SPECS.get(content)
+    if known is not None:
+        return known
     record = record_of(module)
     kind = own_class(module)
     wrappers = wrappers_of(module)
@@ -106,8 +110,13 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
     if is_torch_leaf(module):
         attempts.append(lambda: _from_attributes(module, target, path, _short))
         attempts.append(lambda: _from_attributes(module, target, path, _whole))
+
+    def recorded() -> ModuleSpec:
+        assert record is not None, "it is an attempt only then"
+        return _from_record(module, target, record)
+
     if record is not None:
-        attempts.append(lambda: _from_record(module, target, record))
+        attempts.append(recorded)
     if not attempts and not list(module.parameters(recurse=True)) and _takes_nothing(kind):
         attempts.append(lambda: ModuleSpec(target))
     reason = "its constructor arguments were not recorded"
@@ -120,12 +129,49 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
         except (GraphNASError, TypeError, ValueError, AttributeError, KeyError) as error:
             reason = str(error)
         if not reason:
-            return replace(spec, frozen=_frozen(module), label=getattr(record, "label", ""), opaque=opaque)
+            spec = replace(spec, frozen=_frozen(module), opaque=opaque)
+            if attempt is not recorded:
+                _SPECS.put(content, spec)
+            return spec
     raise TraceError(
         f"{_named(module, path)}: the call of its constructor could not be found out: {reason}; construct the model "
         "inside `with graphnas.recording():` or decorate its class with @graphnas.model_wrapper",
         module=path,
     )
+
+
+_SPECS: LRU[ModuleSpec] = LRU(8192)
+"""Leaves found by their attributes, by what they hold."""
+
+_BARE = frozenset(vars(nn.Module()))
+_COMPARED = (int, float, bool, str, type(None), torch.dtype)
+
+
+def _content(module: nn.Module) -> Any:
+    """Return a key of all that the attributes of a leaf of torch say, None if they do not say it in plain values."""
+    if module._modules or module._forward_pre_hooks or not is_torch_leaf(module):
+        return None
+    held: list[Any] = [type(module)]
+    for name, value in vars(module).items():
+        if name in _BARE or name == RECORD:
+            continue
+        kind = type(value)
+        if kind is tuple and all(type(item) in _COMPARED for item in value):
+            held.append((name, kind, tuple(map(type, value)), value))
+        elif kind in _COMPARED or inspect.isroutine(value):
+            held.append((name, kind, value))
+        else:
+            return None
+    for tensors in (module._parameters, module._buffers):
+        for name, tensor in tensors.items():
+            if tensor is None:
+                held.append((name, None))
+            elif nn.parameter.is_lazy(tensor):
+                return None
+            else:
+                held.append((name, tensor.shape, tensor.dtype, tensor.requires_grad))
+    held.append(tuple(name for name in module._buffers if name in module._non_persistent_buffers_set))
+    return tuple(held)
 
 
 def _from_attributes(module: nn.Module, target: str, path: str, write: Callable[[Any], Any]) -> ModuleSpec:

@@ -25,6 +25,9 @@ def copy_structure(module: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for part in module.modules():
+        if not part._modules and type(part).__module__.startswith("torch.nn.modules."):
+            memo[id(part)] = _copy_of_leaf(part)  # most modules are, and keep nothing that they change
+            continue
         for tensor in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
             if isinstance(tensor, torch.Tensor):
                 memo[id(tensor)] = tensor
@@ -35,6 +38,14 @@ def copy_structure(module: nn.Module) -> nn.Module:
             f"{type(module).__name__} cannot be copied for tracing: {type(error).__name__}: {error}; "
             "keep locks, files and the like off the model"
         ) from error
+
+
+def _copy_of_leaf(module: nn.Module) -> nn.Module:
+    copied = module.__new__(type(module))
+    vars(copied).update(vars(module))
+    for name in ("_parameters", "_buffers"):
+        vars(copied)[name] = dict(vars(module)[name])
+    return copied
 
 
 def fake_meta_tensors(module: nn.Module, mode: FakeTensorMode) -> None:

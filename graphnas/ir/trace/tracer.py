@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.fx
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
@@ -27,6 +27,7 @@ from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
 from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
+from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, plain, wrap
@@ -69,9 +70,8 @@ class ModuleTracer(torch.fx.Tracer):
         paths: Mapping[int, tuple[str, ...]],
         *,
         training: bool,
-        fake_mode: FakeTensorMode,
+        executor: Executor,
         is_leaf: Callable[[nn.Module, str], bool],
-        call_leaf: Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any],
         inlined: frozenset[str] = frozenset(),
         forced_modes: Mapping[str, bool] = FrozenDict(),
         watch_randomness: bool = False,
@@ -80,13 +80,12 @@ class ModuleTracer(torch.fx.Tracer):
         self.root = root
         self.paths = paths
         self.training = training
-        self.fake_mode = fake_mode
+        self.executor = executor
         self.inlined = inlined
         self.calls: dict[str, list[Call]] = {}
         self.depends_on_training = False
         self.failed_at: str | None = None
         self._is_leaf = is_leaf
-        self._call_leaf = call_leaf
         self._scope: Scope | None = None
         self._origins: dict[int, tuple[Any, str]] = {}
         self._attributes = tensor_paths(root, paths)
@@ -136,7 +135,7 @@ class ModuleTracer(torch.fx.Tracer):
             return self._call_traced(m, path, forward_of_wrapper(m) or _forward_of(m), args, kwargs)
         place = current_place()
         with self.paused(), self._in_eval_mode(m):
-            result = self._call_leaf(m, forward, plain_argument(args), plain_argument(kwargs))
+            result = self.executor.leaf(m, forward, plain_argument(args), plain_argument(kwargs))
         node = self._record("call_module", self._relative(path), args, kwargs, result, place)
         self._bind(result, node, place)
         return result
@@ -152,7 +151,7 @@ class ModuleTracer(torch.fx.Tracer):
         """
         token = ACTIVE.set(self)
         try:
-            with plain_surroundings(), calls_reach_tracers(), self.fake_mode, self._mode:
+            with plain_surroundings(), calls_reach_tracers(), self.executor.mode, self._mode:
                 return self._call_traced(self.root, "", self.root.forward, args, kwargs)
         finally:
             ACTIVE.reset(token)
@@ -162,8 +161,7 @@ class ModuleTracer(torch.fx.Tracer):
         """Let torch run without recording, for what the tracer itself does with tensors."""
         token = ACTIVE.set(None)
         try:
-            with torch._C.DisableTorchFunction():
-                yield
+            yield
         finally:
             ACTIVE.reset(token)
 
@@ -320,7 +318,7 @@ class ModuleTracer(torch.fx.Tracer):
         place = current_place()
         token = ACTIVE.set(None)
         try:
-            result = function(*plain_argument(args), **plain_argument(kwargs))
+            result = self.executor.function(function, plain_argument(args), plain_argument(kwargs))
         except NotImplementedError as error:
             raise self._unsupported(f"{name}: {error}") from error
         except torch._subclasses.fake_tensor.DynamicOutputShapeException as error:
