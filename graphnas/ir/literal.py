@@ -168,6 +168,8 @@ def freeze(value: object) -> Argument:
     symbol = _symbol(value)
     if symbol is not None:
         return symbol
+    if kind.__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return freeze(value.item())  # a number as numpy hands it out; it counts as the plain one
     raise TypeError(f"{kind.__module__}.{kind.__qualname__} is neither a value nor a literal: {value!r:.100}")
 
 

@@ -20,7 +20,7 @@ from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.leaf import CONTAINERS, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
-from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer
+from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer, UnhashableNumberError
 
 
 def trace(
@@ -74,6 +74,7 @@ class _Session:
         self.paths = module_paths(module)
         self.opaque: dict[str, OpaqueModule] = {}
         self.inlined: dict[str, None] = {}
+        self.hashed: dict[str, None] = {}
         self.specs: dict[str, ModuleSpec] = {}
         self.forced: dict[str, bool] = {}
         self.watch_randomness = False
@@ -94,6 +95,9 @@ class _Session:
                 continue
             except _HostRandomnessError:
                 self.watch_randomness = True
+                continue
+            except UnhashableNumberError as lookup:
+                self.hashed[lookup.location] = None
                 continue
             except _OpaqueError as found:
                 self.opaque[found.module.path] = found.module
@@ -122,8 +126,18 @@ class _Session:
 
     def spec(self, module: nn.Module, path: str) -> ModuleSpec:
         if path not in self.specs:
-            with unset_fake_temporarily():
-                self.specs[path] = spec_of(module, path, opaque=path in self.opaque)
+            opaque = self.opaque.get(path)
+            try:
+                with unset_fake_temporarily():
+                    self.specs[path] = spec_of(module, path, opaque=opaque is not None)
+            except TraceError as error:
+                if opaque is None:
+                    raise
+                raise TraceError(
+                    f"{opaque.class_name} at {path!r} can neither be traced ({opaque.reason}) nor kept whole ({error})",
+                    module=path,
+                    location=opaque.location,
+                ) from error
         return self.specs[path]
 
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
@@ -140,14 +154,18 @@ class _Session:
             inlined=frozenset(self.inlined),
             forced_modes=self.forced,
             watch_randomness=self.watch_randomness,
+            hashed=frozenset(self.hashed),
         )
         randomness = HostRandomness()
         args, kwargs = _faked((self.args, self.kwargs), fake_mode, {})
         try:
             tracer.run(args, kwargs)
-        except (LeakedValueError, ModeSwitchedError):
+        except (LeakedValueError, ModeSwitchedError, UnhashableNumberError):
             raise
         except Exception as error:
+            lookup = error.__context__
+            if isinstance(lookup, UnhashableNumberError) and lookup.location not in self.hashed:
+                raise lookup from error
             self._give_up(error, tracer.failed_at or "")
         finally:
             drawn = randomness.drawn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -92,8 +93,9 @@ class Builder:
         buffers: dict[str, BufferSpec] = {}
         computed = computed_tensors(module)
         for name, tensor in own_tensors(module):
-            if name in computed:
-                continue
+            is_state = name in module._parameters or name in module._buffers
+            if name in computed or not (is_state or (id(module), name) in self._read_attributes):
+                continue  # a plain tensor that no forward reads, such as a result kept for inspection
             initial = None if record is None else record.initial.get(name)
             if name in module._parameters:
                 parameters[name] = ParameterSpec(_type(tensor), tensor.requires_grad, initial)
@@ -119,6 +121,20 @@ class Builder:
             label="" if expansion is None else expansion.label,
             origin=f"{own_class(module).__module__}:{own_class(module).__qualname__}",
         )
+
+    @cached_property
+    def _read_attributes(self) -> frozenset[tuple[int, str]]:
+        """The tensors that forwards read, by identity of the module and name."""
+        modules = dict(walk(self.root))
+        found: set[tuple[int, str]] = set()
+        for path in dict.fromkeys((*self.eval_calls, *(self.train_calls or {}))):
+            for forward in self._specialised(path)[0]:
+                for node in (node for graph in forward.graphs for node in graph.nodes):
+                    if node.operation.kind == "attribute":
+                        owner, _, name = _join(path, node.operation.target).rpartition(".")
+                        if owner in modules:
+                            found.add((id(modules[owner]), name))
+        return frozenset(found)
 
     def _buffer(self, module: nn.Module, name: str, tensor: torch.Tensor, initial: Graph | None) -> BufferSpec:
         if name not in module._buffers:

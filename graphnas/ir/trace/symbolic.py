@@ -30,6 +30,9 @@ class Recorder(Protocol):
     def guard(self, number: Symbolic, outcome: Any) -> None:
         """Note that tracing went on with `outcome` as the value of `number`."""
 
+    def hash_of(self, number: Symbolic) -> int:
+        """Return the hash of a number, or refuse."""
+
     def decide_training(self) -> bool:
         """Return the mode that is traced, and note that the graph depends on it."""
 
@@ -61,7 +64,7 @@ class Symbolic:
         return format(self.value, spec)
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return self.tracer.hash_of(self)
 
     def concrete(self) -> Any:
         """Return the plain value, and guard it."""

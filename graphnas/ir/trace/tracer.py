@@ -55,13 +55,21 @@ class ModeSwitchedError(Exception):
         self.mode = mode
 
 
+class UnhashableNumberError(TypeError):
+    """A symbolic number was looked up in a dictionary or cache; the place must be given its value instead."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"{location}: unhashable symbolic number")
+        self.location = location
+
+
 class ModuleTracer(torch.fx.Tracer):
     """Records one run of a model in one mode.
 
     Attributes:
-        calls: Path of a module, to its traced calls in order.
+        calls: First path of a module, to its traced calls in order.
         depends_on_training: Whether a condition on `self.training` was met.
-        failed_at: Path of the innermost module whose forward raised, None as long as none did.
+        failed_at: First path of the innermost module whose forward raised, None as long as none did.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class ModuleTracer(torch.fx.Tracer):
         executor: Executor,
         is_leaf: Callable[[nn.Module, str], bool],
         inlined: frozenset[str] = frozenset(),
+        hashed: frozenset[str] = frozenset(),
         forced_modes: Mapping[str, bool] = FrozenDict(),
         watch_randomness: bool = False,
     ) -> None:
@@ -82,6 +91,7 @@ class ModuleTracer(torch.fx.Tracer):
         self.training = training
         self.executor = executor
         self.inlined = inlined
+        self.hashed = hashed
         self.calls: dict[str, list[Call]] = {}
         self.depends_on_training = False
         self.failed_at: str | None = None
@@ -123,15 +133,15 @@ class ModuleTracer(torch.fx.Tracer):
         """Record a call of a module, as a leaf or with a graph of its own."""
         if id(m) not in self.paths:  # made on the way, or kept in a plain list: its operations are those of the caller
             return forward(*args, **kwargs)
-        path = self.path_of_module(m)
+        path, first = self.path_of_module(m), self.paths[id(m)][0]
         if vars(m)["training"] is not self._flags[id(m)]:
-            raise ModeSwitchedError(path, bool(m.training))
-        if path in self.inlined:
+            raise ModeSwitchedError(first, bool(m.training))
+        if first in self.inlined:
             return forward(*args, **kwargs)
         expansion = expansion_of(m)
         if expansion is not None:
             return self._call_open(expansion, m, path, args, kwargs)
-        if not self._is_leaf(m, path):
+        if not self._is_leaf(m, first):
             return self._call_traced(m, path, forward_of_wrapper(m) or _forward_of(m), args, kwargs)
         place = current_place()
         with self.paused(), self._in_eval_mode(m):
@@ -196,6 +206,18 @@ class ModuleTracer(torch.fx.Tracer):
         if all(known[0] is not node or known[1] != outcome for known in self.innermost.guards):
             self.innermost.guards.append(entry)
 
+    def hash_of(self, number: Symbolic) -> int:
+        """Return the hash of a number, by its value, where it was found out that the model insists on one.
+
+        Raises:
+            UnhashableNumberError: At any other place. A cache of earlier calls, as einops keeps them, would otherwise
+                be found to know the size, and answer with plain numbers.
+        """
+        location = current_place().location
+        if location in self.hashed:
+            return hash(number.concrete())
+        raise UnhashableNumberError(location)
+
     def decide_training(self) -> bool:
         """Return the traced mode, and note that graphs depend on it."""
         self.depends_on_training = True
@@ -232,6 +254,7 @@ class ModuleTracer(torch.fx.Tracer):
         self, module: nn.Module, path: str, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         place = current_place()
+        first = self.paths[id(module)][0]
         arguments = bind_arguments(forward, args, kwargs, module, place)
         inner = Scope(path, module, torch.fx.Graph(), self._scope)
         passed: list[tuple[Any, torch.fx.Node, bool]] = []
@@ -250,23 +273,23 @@ class ModuleTracer(torch.fx.Tracer):
             inner.graph.output(self._argument(result))
         except BaseException:
             if self.failed_at is None:
-                self.failed_at = path
+                self.failed_at = first
             raise
         finally:
             self._scope = outer
         inputs = [(node, keyword_only) for _, node, keyword_only in passed]
         inputs += [(lifted.node, False) for lifted in inner.lifted]
-        calls = self.calls.setdefault(path, [])
+        calls = self.calls.setdefault(first, [])
         calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants))
         if outer is None:
             return result
         positional = tuple(_Node(value) for value, _, _ in passed) + tuple(lifted.value for lifted in inner.lifted)
         node = self._record("call_module", self._relative(path), positional, {}, result, place)
-        node.meta["call"] = (path, len(calls) - 1)
+        node.meta["call"] = (first, len(calls) - 1)
         for leaf in leaves(result):
-            self._origins.setdefault(id(leaf), (leaf, path))
+            self._origins.setdefault(id(leaf), (leaf, first))
         for _, (value, _) in inner.nodes.items():
-            self._origins.setdefault(id(value), (value, path))
+            self._origins.setdefault(id(value), (value, first))
         self._bind(result, node, place)
         return result
 
