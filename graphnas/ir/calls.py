@@ -138,7 +138,8 @@ def is_tensor_method(function: Callable[..., Any]) -> bool:
 def without_defaults(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return keyword arguments without those that say what is the default anyway.
 
-    Functions of torch that are written in Python report every argument, given or not.
+    Functions of torch that are written in Python report every argument, given or not; and people pass on arguments of
+    their own, `device=None`. Of a function that is written in C, all overloads that have the argument must agree.
     """
     defaults = _defaults(function)
     return {
@@ -151,9 +152,26 @@ def without_defaults(function: Callable[..., Any], kwargs: dict[str, Any]) -> di
 @lru_cache(maxsize=1024)
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     if not inspect.isfunction(function):
-        return {}
+        return _defaults_of_overloads(getattr(function, "__name__", ""))
     parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     return {item.name: item.default for item in parameters if item.default is not item.empty}
+
+
+def _defaults_of_overloads(name: str) -> dict[str, Any]:
+    operators = getattr(torch.ops.aten, name, None) if name else None
+    if not isinstance(operators, torch._ops.OpOverloadPacket):
+        return {}
+    overloads: Any = operators
+    arguments = [item for name in overloads.overloads() for item in getattr(overloads, name)._schema.arguments]
+    found: dict[str, Any] = {}
+    for argument in arguments:
+        default = argument.default_value if argument.has_default_value() else inspect.Parameter.empty
+        if found.setdefault(argument.name, default) != default:
+            found[argument.name] = inspect.Parameter.empty
+    if "device" in found:  # it makes a tensor; what Python's side adds to the schema is the same for all of them
+        found.setdefault("requires_grad", False)
+        found["pin_memory"] = False
+    return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
 
 
 def is_getter(function: Callable[..., Any]) -> str:

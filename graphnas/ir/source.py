@@ -121,11 +121,11 @@ def _followed(instructions: list[dis.Instruction], positions: dict[int, int], po
             names = _names(instructions[position + 2 : position + 2 + count])
             chosen = names[count - 1 - depth : count - depth]
             return chosen if len(names) >= count else ()
-        elif name.startswith("STORE_FAST"):
+        elif name.startswith(("STORE_FAST", "STORE_DEREF")):
             names = _names([instructions[position]])
             if depth < len(names):
                 return names[depth : depth + 1]
-            depth -= {"STORE_FAST": 1, "STORE_FAST_STORE_FAST": 2}.get(name, 0)
+            depth -= {"STORE_FAST": 1, "STORE_DEREF": 1, "STORE_FAST_STORE_FAST": 2}.get(name, 0)
         elif name == "JUMP_FORWARD":  # of `a if test else b`
             position = positions.get(instructions[position].argval, len(instructions) - 1)
             continue
@@ -159,7 +159,7 @@ def _taken(instruction: dis.Instruction) -> tuple[int, int]:
 def _names(instructions: list[dis.Instruction]) -> tuple[str, ...]:
     names: list[str] = []
     for instruction in instructions:
-        if instruction.opname == "STORE_FAST":
+        if instruction.opname in ("STORE_FAST", "STORE_DEREF"):
             names.append(instruction.argval)
         elif instruction.opname == "STORE_FAST_STORE_FAST":  # Python 3.13: two in one
             names.extend(instruction.argval)

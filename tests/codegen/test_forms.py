@@ -102,6 +102,31 @@ def test_sizes_make_no_forward_of_their_own() -> None:
     assert "forward_1" not in roundtrip(CallsAtTwoSizes, X)
 
 
+class PassesLists(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.joined = Joined()
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x + number for number in range(3)]
+        noise = torch.ones(2, 1, 1, device=x.device, dtype=None, requires_grad=False)
+        x = self.joined(parts) * noise
+        left, right = x.chunk(2, dim=1)
+        return torch.cat((left, right), dim=1)
+
+
+class Joined(nn.Module):
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts, dim=1)
+
+
+def test_lists_that_are_passed_on_stay_whole() -> None:
+    source = roundtrip(PassesLists, X)
+    assert "return torch.cat(parts, dim=1)" in source
+    assert "torch.ones(2, 1, 1, device=x.device)" in source
+    assert "return torch.cat(x.chunk(2, dim=1), dim=1)" in source
+
+
 def test_several_forwards() -> None:
     source = roundtrip(CallsSeveral, X)
     assert "def forward_1(self, x: Tensor) -> Tensor:" in source

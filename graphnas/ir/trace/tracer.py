@@ -394,10 +394,11 @@ class ModuleTracer(torch.fx.Tracer):
             return self._node_of(value.node)
         if isinstance(value, (torch.Tensor, Symbolic, _ShapeOf)):
             return self._node_of(value)
-        if isinstance(value, tuple):
-            return tuple(self._argument(item) for item in value)
-        if isinstance(value, list):
-            return [self._argument(item) for item in value]
+        if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
+            items = kind(map(self._argument, value)) if kind in (tuple, list) else tuple(map(self._argument, value))
+            return _whole(items, kind)
+        if isinstance(value, torch.device):
+            return self._device(value)
         if isinstance(value, dict):
             return {key: self._argument(item) for key, item in value.items()}
         if isinstance(value, slice):
@@ -406,6 +407,15 @@ class ModuleTracer(torch.fx.Tracer):
             return freeze(value)
         except TypeError:
             raise self._unsupported(f"an argument of type {kind.__module__}.{kind.__qualname__}") from None
+
+    def _device(self, device: torch.device) -> Any:
+        """Return the device of an input where one is there, so that the graph works wherever its inputs are."""
+        inputs = (node for node in self.innermost.graph.nodes if node.op == "placeholder")
+        for node in inputs:
+            value = node.meta["val"]
+            if isinstance(value, torch.Tensor) and value.device == device:
+                return self._record("call_function", getattr, (_Node(node), "device"), {}, device, Place("", ()))
+        return device
 
     def _node_of(self, value: Any) -> torch.fx.Node:
         """Return the node of a traced value in the graph at hand, made or taken from an enclosing graph if need be."""
@@ -629,6 +639,22 @@ class _Node:
 
     def __init__(self, node: Any) -> None:
         self.node = node
+
+
+def _whole(items: tuple[Any, ...] | list[Any], kind: type) -> Any:
+    """Return the node of a tuple or list where `items` are all items of it, in order, and else the items."""
+    first = items[0] if items else None
+    if not isinstance(first, torch.fx.Node) or first.target is not operator.getitem:
+        return items
+    source = first.args[0]
+    value: Any = source.meta["val"] if isinstance(source, torch.fx.Node) else None
+    agrees = type(value) is kind
+    if not agrees or len(value) != len(items):
+        return items
+    for index, item in enumerate(items):
+        if not isinstance(item, torch.fx.Node) or item.target is not operator.getitem or item.args != (source, index):
+            return items
+    return source
 
 
 def _snapshot(value: Any) -> Any:
