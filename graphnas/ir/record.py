@@ -8,21 +8,24 @@ happens to tensors is observed by a `TorchFunctionMode` (`graphnas.ir.tape`).
 
 from __future__ import annotations
 
+import io
+import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from typing import Any, TypeVar, overload
 
+import torch
 from torch import nn
 
 from graphnas.ir.context import ContextStack, ModelNamespace
-from graphnas.ir.graph import EMPTY_GRAPH, Graph
+from graphnas.ir.describe import Findings, describe
 from graphnas.ir.protocols import Resolvable
-from graphnas.ir.tape import Tape, describe
+from graphnas.ir.tape import Tape
 
 _M = TypeVar("_M", bound=type[nn.Module])
 
@@ -41,21 +44,45 @@ class Record:
         cls: The class.
         args: Positional arguments of its constructor.
         kwargs: Keyword arguments of its constructor.
-        initial: Name of an own tensor, to the expression that built it.
-        init: What its constructor did to parameters below it, as in `Definition.init`.
-        notes: What was seen but could not be recorded, one sentence each.
+        findings: How its tensors came about.
     """
 
     cls: type[nn.Module]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
-    initial: Mapping[str, Graph] = field(default_factory=dict)
-    init: Graph = EMPTY_GRAPH
-    notes: tuple[str, ...] = ()
+    findings: Findings = field(default_factory=Findings)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Record:
         # Copies of a module were constructed like the original; its arguments are not theirs to copy.
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A module that can be pickled must not lose that by having been recorded with a lambda, say.
+        args = tuple(arg if _is_picklable(arg) else NotKept(repr(arg)) for arg in self.args)
+        kwargs = {name: arg if _is_picklable(arg) else NotKept(repr(arg)) for name, arg in self.kwargs.items()}
+        return Record, (self.cls, args, kwargs, self.findings)
+
+
+@dataclass(frozen=True)
+class NotKept:
+    """Stands for an argument of a constructor that could not be pickled with its module."""
+
+    text: str
+
+
+class _Trial(pickle.Pickler):
+    """Finds out whether an argument can be pickled; modules and tensors in it are pickled with the module itself."""
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "" if isinstance(value, (nn.Module, torch.Tensor)) else None
+
+
+def _is_picklable(value: Any) -> bool:
+    try:
+        _Trial(io.BytesIO()).dump(value)
+    except Exception:  # whatever a user's object raises
+        return False
+    return True
 
 
 def record_of(module: nn.Module) -> Record | None:
@@ -72,16 +99,18 @@ class _Recorder:
 
     def created(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         vars(module)[RECORD] = Record(type(module), args, kwargs)
+        self.tape.construct(module)
         self.modules.append(weakref.ref(module))
 
     def finish(self) -> None:
         """Turn what was observed into plain data on the records."""
         alive = [module for ref in self.modules if (module := ref()) is not None]
         described = [module for module in alive if not is_leaf_class(type(module))]
-        for module, findings in zip(described, describe(self.tape, described), strict=True):
+        found = describe(self.tape, described, lambda module: is_leaf_class(type(module)))
+        for module, findings in zip(described, found, strict=True):
             record = record_of(module)
             if record is not None:
-                record.initial, record.init, record.notes = findings
+                record.findings = findings
 
 
 _ACTIVE: ContextVar[_Recorder | None] = ContextVar("graphnas_recorder", default=None)

@@ -69,10 +69,10 @@ def test_initialisation_of_a_resnet_is_recorded_in_order() -> None:
     with recording():
         record = record_of(ResNet18())
     assert record is not None
-    found = calls(record.init)
+    found = calls(record.findings.init)
     assert found[:3] == [("conv1.weight", "kaiming_normal_"), ("bn1.weight", "constant_"), ("bn1.bias", "constant_")]
     assert len(found) == 20 + 2 * 20
-    kaiming = record.init.nodes[1]
+    kaiming = record.findings.init.nodes[1]
     assert dict(kaiming.kwargs) == {"mode": "fan_out", "nonlinearity": "relu"}
 
 
@@ -81,11 +81,14 @@ def test_own_tensors_are_recorded_as_expressions() -> None:
         model = TransformerEncoder()
     record = record_of(model)
     assert record is not None
-    sinusoids = evaluate(record.initial["sinusoids"])
+    sinusoids = evaluate(record.findings.initial["sinusoids"])
     assert sinusoids is not None
     assert torch.equal(sinusoids, model.get_buffer("sinusoids"))
-    assert [node.operation.target for node in record.initial["cls_token"].nodes] == ["torch:randn", "operator:mul"]
-    assert "rate" in {node.hint for node in record.initial["sinusoids"].nodes}
+    assert [node.operation.target for node in record.findings.initial["cls_token"].nodes] == [
+        "torch:randn",
+        "operator:mul",
+    ]
+    assert "rate" in {node.hint for node in record.findings.initial["sinusoids"].nodes}
 
 
 def test_initialisation_functions_that_call_others_are_one_call() -> None:
@@ -100,7 +103,7 @@ def test_initialisation_functions_that_call_others_are_one_call() -> None:
     with recording():
         record = record_of(Net())
     assert record is not None
-    assert calls(record.init) == [("linear.weight", "orthogonal_"), ("linear.bias", "uniform_")]
+    assert calls(record.findings.init) == [("linear.weight", "orthogonal_"), ("linear.bias", "uniform_")]
 
 
 def test_initialisation_from_a_tensor_that_was_changed_on_the_way() -> None:
@@ -136,7 +139,7 @@ def test_what_cannot_be_said_is_noted() -> None:
     with recording():
         record = record_of(Net())
     assert record is not None
-    assert record.notes == ("Net: copy_ of linear.weight is not kept: it takes a tensor from elsewhere",)
+    assert record.findings.notes == ("Net: copy_ of linear.weight is not kept: it takes a tensor from elsewhere",)
 
 
 def test_changes_of_a_buffer_from_outside_are_not_part_of_its_expression() -> None:
@@ -149,7 +152,7 @@ def test_changes_of_a_buffer_from_outside_are_not_part_of_its_expression() -> No
         mean.copy_(torch.randn(3, generator=torch.Generator()))
     record = record_of(norm)
     assert record is not None
-    rebuilt = evaluate(record.initial["running_mean"])
+    rebuilt = evaluate(record.findings.initial["running_mean"])
     assert rebuilt is not None
     assert torch.equal(rebuilt, torch.zeros(3))
 

@@ -18,7 +18,7 @@ from graphnas.ir.source import place_of_error
 from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
-from graphnas.ir.trace.leaf import CONTAINERS, depends_on_mode, is_torch_leaf, spec_of
+from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer, UnhashableNumberError
 
@@ -140,6 +140,10 @@ class _Session:
                 ) from error
         return self.specs[path]
 
+    def base(self, module: nn.Module, path: str) -> ModuleSpec | None:
+        with unset_fake_temporarily():
+            return base_of(module, path)
+
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
         copied = copy_structure(self.module)
         paths = module_paths(copied)
@@ -195,7 +199,7 @@ class _Session:
         return frozenset(path for path, module in walk(self.module) if path and self.is_leaf(module, path))
 
     def _model(self, eval_calls: Calls, train_calls: Calls | None) -> Model:
-        builder = Builder(self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec)
+        builder = Builder(self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base)
         root = builder.build()
         if record_of(self.module) is None:
             builder.notes.append(

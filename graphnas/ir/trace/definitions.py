@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from graphnas.errors import TraceError
+from graphnas.ir.describe import Findings
 from graphnas.ir.graph import EMPTY_GRAPH, Graph
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.module import (
@@ -26,6 +27,7 @@ from graphnas.ir.module import (
 )
 from graphnas.ir.protocols import expansion_of
 from graphnas.ir.record import record_of
+from graphnas.ir.resolve import instantiate
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.evaluate import evaluate
 from graphnas.ir.trace.from_fx import graph_of
@@ -48,6 +50,7 @@ class Builder:
         train_calls: The same in train mode; None where no condition on `self.training` was met.
         is_leaf: Tells leaves by module and path.
         spec_of: Gives the constructor call of a leaf.
+        base_of: Gives the constructor call of the class of torch that a module's class derives from, if it does.
         notes: What a user should know, collected on the way.
     """
 
@@ -57,6 +60,7 @@ class Builder:
     train_calls: Calls | None
     is_leaf: Callable[[nn.Module, str], bool]
     spec_of: Callable[[nn.Module, str], ModuleSpec]
+    base_of: Callable[[nn.Module, str], ModuleSpec | None]
     notes: list[str] = field(default_factory=list)
     _forwards: dict[str, tuple[tuple[Forward, ...], tuple[int, ...]]] = field(default_factory=dict)
     _children: dict[str, Child] = field(default_factory=dict)
@@ -89,14 +93,17 @@ class Builder:
                 module=path,
             )
         record, expansion = record_of(module), expansion_of(module)
+        known = Findings() if record is None else record.findings
+        base = None if expansion is not None else self.base_of(module, path)
+        inherited = frozenset() if base is None else _inherited(base, module, known)
         parameters: dict[str, ParameterSpec] = {}
         buffers: dict[str, BufferSpec] = {}
         computed = computed_tensors(module)
         for name, tensor in own_tensors(module):
             is_state = name in module._parameters or name in module._buffers
-            if name in computed or not (is_state or (id(module), name) in self._read_attributes):
+            if name in computed or name in inherited or not (is_state or (id(module), name) in self._read_attributes):
                 continue  # a plain tensor that no forward reads, such as a result kept for inspection
-            initial = None if record is None else record.initial.get(name)
+            initial = known.initial.get(name)
             if name in module._parameters:
                 parameters[name] = ParameterSpec(_type(tensor), tensor.requires_grad, initial)
                 if initial is None:
@@ -107,9 +114,9 @@ class Builder:
         for call in (*self.eval_calls.get(path, ()), *((self.train_calls or {}).get(path, ()))):
             for name, tensor in call.constants.items():
                 buffers.setdefault(name, BufferSpec(_type(tensor), "plain", None, tensor_data(tensor)))
-        if record is not None:
-            self.notes.extend(record.notes)
-        return Definition(
+        self.notes.extend(known.notes)
+        init = _existing(known.init, module, known.inherited if base is not None else frozenset())
+        definition = Definition(
             class_name=own_class(module).__name__,
             kind=_kind(module, bool(forwards)),
             children=children,
@@ -117,10 +124,12 @@ class Builder:
             buffers=FrozenDict(buffers),
             forwards=forwards,
             ties=_ties(module),
-            init=EMPTY_GRAPH if record is None else _existing(record.init, module),
+            init=init,
             label="" if expansion is None else expansion.label,
+            base=base,
             origin=f"{own_class(module).__module__}:{own_class(module).__qualname__}",
         )
+        return replace(definition, order=_order(definition, known.order))
 
     @cached_property
     def _read_attributes(self) -> frozenset[tuple[int, str]]:
@@ -259,8 +268,31 @@ def _meet_here(a: str, b: str) -> bool:
     return a.partition(".")[0] != b.partition(".")[0] or "." not in a or "." not in b
 
 
-def _existing(init: Graph, module: nn.Module) -> Graph:
-    """Return what of a recorded initialisation still has its parameter, under the paths that the IR has."""
+def _inherited(base: ModuleSpec, module: nn.Module, known: Findings) -> frozenset[str]:
+    """Return the names of the parameters and buffers of a module that its base creates."""
+    created = instantiate(base, "meta")
+    return frozenset(
+        name
+        for name, tensor in own_tensors(module)
+        if name in (*created._parameters, *created._buffers) and (name not in known.initial or name in known.inherited)
+    )
+
+
+def _order(definition: Definition, recorded: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the recorded order of what the definition has, empty where it is the default."""
+    steps = list(replace(definition, order=recorded).steps)
+    while steps and steps[-1].startswith("%"):
+        steps.pop()
+    # Of several steps of the initialisation in a row, the last one says it all.
+    kept = [a for a, b in zip(steps, [*steps, ""][1:], strict=True) if not (a.startswith("%") and b.startswith("%"))]
+    return () if tuple(kept) == definition.steps else tuple(kept)
+
+
+def _existing(init: Graph, module: nn.Module, inherited: frozenset[str]) -> Graph:
+    """Return what of a recorded initialisation still has its parameter, under the paths that the IR has.
+
+    What the base of a class does itself, `inherited`, is left out.
+    """
     if not init.nodes:
         return init
     known = {_join(path, name) for path, part in walk(module) for name, _ in own_tensors(part)}
@@ -271,11 +303,16 @@ def _existing(init: Graph, module: nn.Module) -> Graph:
     nodes = []
     for node in init.nodes:
         missing = node.operation.kind == "attribute" and node.operation.target not in known
+        missing = missing or f"%{node.name}" in inherited
         if missing or any(value.name in gone for value in node.inputs):
             gone[node.name] = None
         else:
             nodes.append(node)
-    return init if not gone else Graph((), tuple(nodes), None)
+    if not gone:
+        return init
+    used = {value.name for node in nodes for value in node.inputs}
+    kept = tuple(node for node in nodes if node.operation.kind != "attribute" or node.name in used)
+    return Graph((), kept, None) if kept else EMPTY_GRAPH
 
 
 def _join(path: str, name: str) -> str:

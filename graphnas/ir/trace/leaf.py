@@ -108,8 +108,8 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
         raise TraceError(f"{_named(module, path)}: {error}", module=path) from None
     attempts: list[Callable[[], ModuleSpec]] = []
     if is_torch_leaf(module):
-        attempts.append(lambda: _from_attributes(module, target, path, _short))
-        attempts.append(lambda: _from_attributes(module, target, path, _whole))
+        attempts.append(lambda: _from_attributes(module, target, path, _short, kind))
+        attempts.append(lambda: _from_attributes(module, target, path, _whole, kind))
 
     def recorded() -> ModuleSpec:
         assert record is not None, "it is an attempt only then"
@@ -174,8 +174,34 @@ def _content(module: nn.Module) -> Any:
     return tuple(held)
 
 
-def _from_attributes(module: nn.Module, target: str, path: str, write: Callable[[Any], Any]) -> ModuleSpec:
-    kind = own_class(module)
+def base_of(module: nn.Module, path: str) -> ModuleSpec | None:
+    """Return the constructor call of the class of torch that a module's class derives from.
+
+    None if it derives from `nn.Module` or a container only, or where the call cannot be shown to create what the module
+    has: every parameter and buffer of the base must be there, and of the same shape and dtype.
+    """
+    kind = next((cls for cls in type(module).__mro__ if cls.__module__.startswith("torch.")), nn.Module)
+    if kind is nn.Module or kind in CONTAINERS or kind is type(module) or own_class(module) is not type(module):
+        return None
+    try:
+        target = path_of(kind)
+        spec = _from_attributes(module, target, path, _shortest, kind)
+        created = instantiate(spec, "meta")
+    except (GraphNASError, TypeError, ValueError, AttributeError, KeyError):
+        return None
+    if not target.startswith("torch.nn:") or created._modules:
+        return None
+    for name, tensor in (*created._parameters.items(), *created._buffers.items()):
+        mine = module._parameters.get(name, module._buffers.get(name))
+        if tensor is not None and (mine is None or (mine.shape, mine.dtype) != (tensor.shape, tensor.dtype)):
+            return None
+    frozen = tuple(name for name in _frozen(module) if name in created._parameters)
+    return ModuleSpec(spec.target, spec.args, spec.kwargs, frozen)
+
+
+def _from_attributes(
+    module: nn.Module, target: str, path: str, write: Callable[[Any], Any], kind: type[nn.Module]
+) -> ModuleSpec:
     readers = next((_READERS[base] for base in kind.__mro__ if base in _READERS), {})
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -243,6 +269,11 @@ def _short(value: Any) -> Any:
     if isinstance(value, (tuple, torch.Size)) and value and len(set(map(repr, value))) == 1 and len(value) <= 3:
         return value[0]
     return _whole(value)
+
+
+def _shortest(value: Any) -> Any:
+    """Return `[3, 3]` as `3` as well: models put lists where torch has tuples."""
+    return _short(tuple(value) if isinstance(value, list) else value)
 
 
 def _whole(value: Any) -> Any:

@@ -1,0 +1,391 @@
+"""From a tape to what a constructor did: how own tensors were built, and what was done to parameters afterwards.
+
+Both are graphs without inputs: an expression yields a tensor, `Definition.init` is run for its effect. What cannot be
+said in this way becomes a note.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphnas.errors import GraphNASError
+from graphnas.ir.abstract import type_of
+from graphnas.ir.calls import canonical_call, is_getter
+from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
+from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
+from graphnas.ir.resolve import path_of
+from graphnas.ir.tape import INIT_MODULE, Entry, Tape, flat, storage, tensors_in
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of the construction of one module.
+
+    Attributes:
+        initial: Name of an own tensor, to the expression that built it.
+        init: What the constructor did to parameters, as in `Definition.init`.
+        order: What was constructed when, as in `Definition.order`.
+        inherited: Names of own tensors that the constructor of a base class in torch built, and names of the nodes of
+            `init` that it ran, as `%node`.
+        notes: What was seen but could not be kept, one sentence each.
+    """
+
+    initial: Mapping[str, Graph] = field(default_factory=dict)
+    init: Graph = EMPTY_GRAPH
+    order: tuple[str, ...] = ()
+    inherited: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def describe(tape: Tape, modules: Sequence[nn.Module], is_leaf: Callable[[nn.Module], bool]) -> list[Findings]:
+    """Return what is known of the construction of each module.
+
+    What was done outside of any constructor, such as `net.apply(init_weights)`, counts for the outermost module.
+    """
+    tape.finish()
+    reader = _Reader(tape, is_leaf)
+    inner = {id(part) for module in modules for part in module.modules() if part is not module}
+    return [_Describer(reader, module).describe(is_outermost=id(module) not in inner) for module in modules]
+
+
+class _Reader:
+    """A tape with what is looked up in it again and again."""
+
+    def __init__(self, tape: Tape, is_leaf: Callable[[nn.Module], bool]) -> None:
+        self.entries = tape.entries
+        self.producers = tape.producers
+        self.constructions = tape.constructions
+        self.is_leaf = is_leaf
+        self.changes: dict[int, list[int]] = {}
+        self.changes_by_owner: dict[int, list[int]] = {}
+        self.made: dict[int, list[torch.Tensor]] = {}
+        self._begins: dict[int, int | None] = {}
+        for index, entry in enumerate(tape.entries):
+            if entry.storage:
+                self.changes.setdefault(entry.storage, []).append(index)
+                self.changes_by_owner.setdefault(id(entry.owner), []).append(index)
+                continue
+            for tensor in flat(entry.result):
+                if isinstance(tensor, torch.Tensor):
+                    self.made.setdefault(storage(tensor), []).append(tensor)
+
+    def begin(self, module: nn.Module) -> int | None:
+        """Return when the first part of a module was constructed; None if none was while recording.
+
+        A container counts by what is in it: the list may be there long before its items, or after them.
+        """
+        if id(module) not in self._begins:
+            moments = [self.begin(child) for child in module.children()]
+            if not isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+                moments.append(self.constructions.get(id(module)))
+            self._begins[id(module)] = min((item for item in moments if item is not None), default=None)
+        return self._begins[id(module)]
+
+    def origin(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the tensor on the tape that `tensor` is, or is a parameter made of."""
+        if id(tensor) in self.producers:
+            return tensor
+        for made in reversed(self.made.get(storage(tensor), ())):
+            same = made.shape == tensor.shape and made.stride() == tensor.stride()
+            if same and made.storage_offset() == tensor.storage_offset() and self._is_new(made, storage(tensor)):
+                return made
+        return None
+
+    def _is_new(self, made: torch.Tensor, place: int) -> bool:
+        """Tell whether a tensor was made on the tape, and is no view of one that was there before."""
+        if id(made) not in self.producers:
+            return False
+        return all(
+            storage(item) != place or self._is_new(item, place)
+            for entry in (self.entries[self.producers[id(made)][0]],)
+            for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))
+        )
+
+    def needed(self, tensors: Iterable[torch.Tensor], changes_of: Callable[[torch.Tensor], list[int]]) -> list[int]:
+        """Return the calls from which tensors come, those included that changed something on the way, in order."""
+        wanted: dict[int, None] = {}
+        pending = [self.producers[id(tensor)][0] for tensor in tensors if id(tensor) in self.producers]
+        while pending:
+            index = pending.pop()
+            if index in wanted:
+                continue
+            wanted[index] = None
+            entry = self.entries[index]
+            for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs), *tensors_in(entry.result)):
+                if id(item) in self.producers:
+                    pending.append(self.producers[id(item)][0])
+                pending.extend(changes_of(item))
+        return sorted(wanted)
+
+
+class _UntoldError(Exception):
+    """Something cannot be said as an expression; the argument says why."""
+
+
+class _Describer:
+    """Finds what there is to say of one module."""
+
+    def __init__(self, reader: _Reader, module: nn.Module) -> None:
+        self.reader = reader
+        self.module = module
+        self.moments: dict[str, int] = {}
+        self.inherited: dict[str, None] = {}
+        self.notes: list[str] = []
+
+    def describe(self, *, is_outermost: bool) -> Findings:
+        initial: dict[str, Graph] = {}
+        for name, tensor in _own(self.module):
+            graph = self._expression(name, tensor)
+            if graph is not None:
+                initial[name] = graph
+        owners = (self.module, None) if is_outermost else (self.module,)
+        init = self._init([id(owner) for owner in owners])
+        for name, child in self.module.named_children():
+            begin = self.reader.begin(child)
+            if begin is not None:
+                self.moments[name] = begin
+        order = _order(self.module, init, self.moments)
+        return Findings(initial, init, order, frozenset(self.inherited), tuple(self.notes))
+
+    def _expression(self, name: str, tensor: torch.Tensor) -> Graph | None:
+        """Return the expression of an own tensor, None where the tape does not tell it."""
+        reader = self.reader
+        origin = reader.origin(tensor)
+        if origin is None:
+            return None
+        needed = reader.needed([origin], lambda item: self._changes_while_built(item, tensor))
+        builder = _GraphBuilder(reader, {})
+        try:
+            for index in needed:
+                builder.add(index)
+            graph = builder.graph(builder.argument(origin))
+        except _UntoldError:
+            return None
+        self.moments[name] = reader.entries[needed[0]].moment
+        if all(reader.entries[index].by_base for index in needed):
+            self.inherited[name] = None
+        return graph
+
+    def _changes_while_built(self, item: torch.Tensor, tensor: torch.Tensor) -> list[int]:
+        """Return the calls that changed `item` while the own tensor `tensor` was being built."""
+        found = self.reader.changes.get(storage(item), [])
+        if storage(item) != storage(tensor):
+            return found
+        # What happens to a parameter is its initialisation, and what others do to a buffer comes after it was built.
+        is_parameter = isinstance(tensor, nn.Parameter)
+        return [] if is_parameter else [index for index in found if self.reader.entries[index].owner is self.module]
+
+    def _init(self, owners: Sequence[int]) -> Graph:
+        """Return what the constructor of the module did to parameters below it."""
+        reader = self.reader
+        touched = sorted(index for owner in owners for index in reader.changes_by_owner.get(owner, ()))
+        paths = {
+            storage(tensor): (path, tensor)
+            for path, tensor in reversed(list(_state(self.module)))
+            if isinstance(tensor, nn.Parameter) or "." in path
+        }
+        steps = {index: (reader.entries[index].storage, False) for index in touched}
+        for place, made in self._replaced(paths, owners):
+            steps.setdefault(made, (place, True))
+        builder = _GraphBuilder(reader, paths)
+        for index, (place, is_replaced) in sorted(steps.items()):
+            if place not in paths:
+                continue
+            path, tensor = paths[place]
+            entry = reader.entries[index]
+            try:
+                if is_replaced:
+                    name = builder.copy(path, tensor, self.reader.origin(tensor))
+                else:
+                    given = [*tensors_in(entry.args), *tensors_in(entry.kwargs)]
+                    for step in reader.needed(given, partial(self._changes_before, paths=paths, end=index)):
+                        builder.add(step)
+                    name = builder.add(index).name
+            except _UntoldError as reason:
+                what = "a new value" if is_replaced else getattr(entry.function, "__name__", "an initialisation")
+                self.notes.append(f"{type(self.module).__name__}: {what} of {path} is not kept: {reason}")
+                continue
+            self.moments[f"%{name}"] = entry.moment
+            if entry.by_base:
+                self.inherited[f"%{name}"] = None
+        return builder.graph(None) if builder.nodes else EMPTY_GRAPH
+
+    def _changes_before(self, item: torch.Tensor, paths: Mapping[int, tuple[str, torch.Tensor]], end: int) -> list[int]:
+        """Return the calls before `end` that changed a tensor which is no parameter."""
+        if storage(item) in paths:
+            return []
+        return [index for index in self.reader.changes.get(storage(item), ()) if index < end]
+
+    def _replaced(
+        self, paths: Mapping[int, tuple[str, torch.Tensor]], owners: Sequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the parameters of leaves below that were replaced by others, and the calls that made these."""
+        for prefix, part in self.module.named_modules():
+            if not prefix or not self.reader.is_leaf(part):
+                continue
+            for parameter in part._parameters.values():
+                if parameter is None or nn.parameter.is_lazy(parameter) or storage(parameter) not in paths:
+                    continue
+                origin = self.reader.origin(parameter)
+                if origin is not None:
+                    index = self.reader.producers[id(origin)][0]
+                    if id(self.reader.entries[index].owner) in owners:
+                        yield storage(parameter), index
+
+
+def _order(module: nn.Module, init: Graph, moments: Mapping[str, int]) -> tuple[str, ...]:
+    """Return `Definition.order`: names by moment, each kind in the order of its registration."""
+    if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+        return ()
+    names = [name for name, _ in _own(module)]
+    parameters = [name for name in names if name in module._parameters]
+    buffers = [name for name in names if name not in module._parameters]
+    steps = [f"%{node.name}" for node in init.nodes if f"%{node.name}" in moments]
+    placed: list[tuple[int, int, str]] = []
+    for rank, kind in enumerate((parameters, buffers, list(module._modules), steps)):
+        latest = -1
+        for name in kind:
+            latest = max(latest, moments.get(name, latest))
+            placed.append((latest, rank, name))
+    placed.sort(key=lambda item: item[:2])
+    return tuple(name for _, _, name in placed)
+
+
+class _GraphBuilder:
+    """Turns entries of a tape into the nodes of a graph without inputs."""
+
+    def __init__(self, reader: _Reader, paths: dict[int, tuple[str, torch.Tensor]]) -> None:
+        self.reader = reader
+        self.paths = paths
+        self.nodes: list[Node] = []
+        self.values: dict[int, Value] = {}
+        self.done: dict[int, Value] = {}
+        self.names: dict[str, int] = {}
+
+    def graph(self, output: Argument) -> Graph:
+        return Graph((), tuple(self.nodes), output)
+
+    def add(self, index: int) -> Value:
+        """Add the node of an entry, and of what it takes, and return its value."""
+        if index in self.done:
+            return self.done[index]
+        entry = self.reader.entries[index]
+        kept = len(self.nodes)
+        try:
+            node = self._node(entry)
+        except (_UntoldError, GraphNASError, TypeError) as error:
+            del self.nodes[kept:]
+            raise _UntoldError(str(error)) from None
+        self.nodes.append(node)
+        self.done[index] = node.value
+        return node.value
+
+    def copy(self, path: str, whole: torch.Tensor, origin: torch.Tensor | None) -> str:
+        """Add what puts the value of `origin` into the parameter at `path`, and return the name of the node."""
+        assert origin is not None, "the caller found the call that made it"
+        kept = dict(self.paths)
+        self.paths.pop(storage(whole), None)
+        nodes = len(self.nodes)
+        try:
+            changes = self.reader.changes
+            for step in self.reader.needed(
+                [origin], lambda item: [] if storage(item) == storage(whole) else changes.get(storage(item), [])
+            ):
+                self.add(step)
+            value = self.argument(origin)
+        except _UntoldError:
+            del self.nodes[nodes:]
+            raise
+        finally:
+            self.paths.update(kept)
+        target = self.argument(whole)
+        node = Node(self._name("copy"), Operation("method", "copy_"), (target, value), FrozenDict(), type_of(whole))
+        self.nodes.append(node)
+        return node.name
+
+    def _node(self, entry: Entry) -> Node:
+        function, args, kwargs = entry.function, entry.args, entry.kwargs
+        if field := is_getter(function):
+            operation = Operation("field", field)
+        else:
+            kind, target, args = canonical_call(function, args, kwargs)
+            if kind == "call_method":
+                operation = Operation("method", str(target))
+            else:
+                operation = Operation("function", f"{INIT_MODULE}:{entry.init}" if entry.init else path_of(target))
+        arguments = tuple(self.argument(arg) for arg in args)
+        keywords = FrozenDict((name, self.argument(arg)) for name, arg in kwargs.items())
+        base = operation.target.rpartition(":")[2].strip("_")
+        # A function of torch.nn.init was seen by one of its steps, whose result is not its own.
+        in_place = entry.storage or not isinstance(entry.result, (torch.Tensor, tuple, list))
+        result = args[0] if in_place else entry.result
+        return Node(self._name(base), operation, arguments, keywords, type_of(result), entry.hint)
+
+    def argument(self, value: Any) -> Argument:
+        """Return an argument of a call as one of a node."""
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value)
+        if type(value) is list:
+            return FrozenList(self.argument(item) for item in value)
+        if type(value) is tuple:
+            return tuple(self.argument(item) for item in value)
+        if type(value) is slice:
+            return slice(*(self.argument(item) for item in (value.start, value.stop, value.step)))
+        return freeze(value)
+
+    def _tensor(self, tensor: torch.Tensor) -> Value:
+        known = self.paths.get(storage(tensor))
+        if known is not None:
+            path, whole = known
+            if tensor.shape == whole.shape and tensor.stride() == whole.stride():
+                if id(whole) not in self.values:
+                    node = Node(
+                        self._name(path.replace(".", "_")),
+                        Operation("attribute", path),
+                        (),
+                        FrozenDict(),
+                        type_of(whole),
+                    )
+                    self.nodes.append(node)
+                    self.values[id(whole)] = node.value
+                return self.values[id(whole)]
+        if id(tensor) not in self.reader.producers:
+            raise _UntoldError("it takes a tensor from elsewhere")
+        index, position = self.reader.producers[id(tensor)]
+        value = self.add(index)
+        for step in position:
+            node = Node(
+                self._name("getitem"),
+                Operation("function", "operator:getitem"),
+                (value, step),
+                FrozenDict(),
+                type_of(tensor),
+            )
+            self.nodes.append(node)
+            value = node.value
+        return value
+
+    def _name(self, base: str) -> str:
+        base = base if base.isidentifier() and not keyword.iskeyword(base) else f"value_{base}"
+        count = self.names.get(base, 0)
+        self.names[base] = count + 1
+        return f"{base}_{count}" if count else base
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, tensor in (*module._parameters.items(), *module._buffers.items(), *vars(module).items()):
+        if isinstance(tensor, torch.Tensor) and not nn.parameter.is_lazy(tensor):
+            yield name, tensor
+
+
+def _state(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        for name, tensor in _own(part):
+            yield (f"{prefix}.{name}" if prefix else name), tensor
