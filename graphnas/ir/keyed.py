@@ -12,8 +12,9 @@ import dataclasses
 import hashlib
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -30,10 +31,9 @@ class Keyed:
     @cached_property
     def key(self) -> str:
         """Hash of the content, names and order included: 32 hexadecimal digits."""
-        state = hashlib.sha256(f"graphnas-key-{KEY_VERSION}".encode())
-        for part in _dataclass_parts(self):
-            state.update(part)
-        return state.hexdigest()[:32]
+        parts = [f"graphnas-key-{KEY_VERSION}".encode()]
+        _dataclass_writer(type(self))(self, parts)
+        return _digest(parts)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is type(self) and isinstance(other, Keyed) and self.key == other.key)
@@ -44,49 +44,75 @@ class Keyed:
 
 def digest(tag: str, *parts: Any) -> str:
     """Return a hash, 32 hexadecimal digits, of literals, `Keyed` objects, and nestings and dataclasses of these."""
-    state = hashlib.sha256(tag.encode())
+    written = [tag.encode()]
     for part in parts:
-        for piece in _parts(part):
-            state.update(piece)
-    return state.hexdigest()[:32]
+        _write(part, written)
+    return _digest(written)
 
 
-def _parts(value: Any) -> Iterator[bytes]:
-    """Yield bytes that no value of another type or content yields: a type letter, a length, the content."""
+def _digest(parts: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
+
+
+# Each writer appends bytes that no value of another type or content gives: a type letter, a length, the content.
+
+_Writer = Callable[[Any, list[bytes]], None]
+
+
+def _write(value: Any, out: list[bytes]) -> None:
     kind = type(value)
-    if kind is str:
-        data = value.encode("utf-8", "surrogatepass")
-        yield b"s%d:" % len(data) + data
-    elif value is None:
-        yield b"N"
-    elif kind is bool:
-        yield b"T" if value else b"F"
-    elif kind is int:
-        yield b"i%d;" % value
-    elif kind is float:
-        yield b"f" + _float_bytes(value)
-    elif kind is complex:
-        yield b"c" + _float_bytes(value.real) + _float_bytes(value.imag)
-    elif kind is bytes:
-        yield b"b%d:" % len(value) + value
-    elif isinstance(value, Keyed):
-        yield b"K" + value.key.encode()
-    elif kind is tuple or isinstance(value, (FrozenList, torch.Size)):
-        yield (b"l%d:" if isinstance(value, FrozenList) else b"t%d:") % len(value)
-        for item in value:
-            yield from _parts(item)
-    elif isinstance(value, FrozenDict):
-        yield b"d%d:" % len(value)
-        for key, item in value.items():
-            yield from _parts(key)
-            yield from _parts(item)
-    elif isinstance(value, (slice, range)):
-        yield b"S" if isinstance(value, slice) else b"R"
-        yield from _parts((value.start, value.stop, value.step))
-    elif dataclasses.is_dataclass(value):
-        yield from _dataclass_parts(value)
-    else:  # dtype, device, layout, memory format, Ellipsis: their representation says it all
-        yield b"o" + f"{kind.__qualname__}:{value!r};".encode()
+    writer = _WRITERS.get(kind)
+    if writer is None:
+        writer = _WRITERS[kind] = _writer_of(kind)
+    writer(value, out)
+
+
+def _writer_of(kind: type[Any]) -> _Writer:
+    if issubclass(kind, Keyed):
+        return _write_keyed
+    if issubclass(kind, (FrozenList, torch.Size)):
+        return _write_list if issubclass(kind, FrozenList) else _write_tuple
+    if issubclass(kind, FrozenDict):
+        return _write_dict
+    return _dataclass_writer(kind) if dataclasses.is_dataclass(kind) else _write_other
+
+
+def _write_str(value: str, out: list[bytes]) -> None:
+    data = value.encode("utf-8", "surrogatepass")
+    out.append(b"s%d:%b" % (len(data), data))
+
+
+def _write_keyed(value: Keyed, out: list[bytes]) -> None:
+    out.append(b"K" + value.key.encode())
+
+
+def _write_tuple(value: tuple[Any, ...], out: list[bytes]) -> None:
+    out.append(b"t%d:" % len(value))
+    for item in value:
+        _write(item, out)
+
+
+def _write_list(value: FrozenList, out: list[bytes]) -> None:
+    out.append(b"l%d:" % len(value))
+    for item in value:
+        _write(item, out)
+
+
+def _write_dict(value: FrozenDict[Any], out: list[bytes]) -> None:
+    out.append(b"d%d:" % len(value))
+    for key, item in value.items():
+        _write(key, out)
+        _write(item, out)
+
+
+def _write_slice(value: slice | range, out: list[bytes]) -> None:
+    out.append(b"S" if isinstance(value, slice) else b"R")
+    _write_tuple((value.start, value.stop, value.step), out)
+
+
+def _write_other(value: Any, out: list[bytes]) -> None:
+    """Write a dtype, device, layout, memory format or Ellipsis: their representation says it all."""
+    out.append(b"o" + f"{type(value).__qualname__}:{value!r};".encode())
 
 
 def _float_bytes(value: float) -> bytes:
@@ -94,17 +120,36 @@ def _float_bytes(value: float) -> bytes:
     return struct.pack(">d", math.nan if math.isnan(value) else value)
 
 
-def _dataclass_parts(value: Any) -> Iterator[bytes]:
-    kind: type[Any] = type(value)
-    yield b"D" + kind.__name__.encode() + b";"
-    for name in _compared_fields(kind):
-        yield from _parts(getattr(value, name))
+_DATACLASS_WRITERS: dict[type[Any], _Writer] = {}
 
 
-_COMPARED_FIELDS: dict[type, tuple[str, ...]] = {}
+def _dataclass_writer(kind: type[Any]) -> _Writer:
+    """Return what writes the compared fields of a dataclass, a `Keyed` one included, in their order."""
+    known = _DATACLASS_WRITERS.get(kind)
+    if known is not None:
+        return known
+    head = b"D" + kind.__name__.encode() + b";"
+    names = [item.name for item in dataclasses.fields(kind) if item.compare]
+    values: Callable[[Any], tuple[Any, ...]] = attrgetter(*names, *names[:1])  # a single name would give no tuple
+    count = len(names)
+
+    def write(value: Any, out: list[bytes]) -> None:
+        out.append(head)
+        for item in values(value)[:count]:
+            _write(item, out)
+
+    return _DATACLASS_WRITERS.setdefault(kind, write)
 
 
-def _compared_fields(kind: type[Any]) -> tuple[str, ...]:
-    if kind not in _COMPARED_FIELDS:
-        _COMPARED_FIELDS[kind] = tuple(item.name for item in dataclasses.fields(kind) if item.compare)
-    return _COMPARED_FIELDS[kind]
+_WRITERS: dict[type[Any], _Writer] = {
+    str: _write_str,
+    type(None): lambda value, out: out.append(b"N"),
+    bool: lambda value, out: out.append(b"T" if value else b"F"),
+    int: lambda value, out: out.append(b"i%d;" % value),
+    float: lambda value, out: out.append(b"f" + _float_bytes(value)),
+    complex: lambda value, out: out.append(b"c" + _float_bytes(value.real) + _float_bytes(value.imag)),
+    bytes: lambda value, out: out.append(b"b%d:%b" % (len(value), value)),
+    tuple: _write_tuple,
+    slice: _write_slice,
+    range: _write_slice,
+}
