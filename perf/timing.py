@@ -8,15 +8,22 @@ import time
 from collections.abc import Callable
 
 
-def medians(*functions: Callable[[], object], repeats: int = 15) -> list[float]:
-    """Return the median of each function's wall-clock time, in seconds, after one run that does not count."""
+def medians(
+    *functions: Callable[[], object], repeats: int = 15, clock: Callable[[], float] = time.process_time
+) -> list[float]:
+    """Return the median of each function's time, in seconds of this process, after one run that does not count."""
     for function in functions:
         function()
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, measured in zip(functions, times, strict=True):
-            gc.collect()
-            start = time.perf_counter()
-            function()
-            measured.append(time.perf_counter() - start)
+            measured.append(seconds(function, clock))
     return [statistics.median(measured) for measured in times]
+
+
+def seconds(function: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """Return the time of one run."""
+    gc.collect()
+    start = clock()
+    function()
+    return clock() - start
