@@ -113,10 +113,11 @@ class Expressions:
         operator = _AUGMENTED[node.operation.target.partition(":")[2]]
         return syntax.augmented(operator, target, self.literals.write(node.args[1]))
 
-    def setitem(self, node: Node) -> syntax.Statement:
-        """Return `x[index] = value`."""
+    def setitem(self, node: Node, update: str | None) -> syntax.Statement:
+        """Return `x[index] = value`, or `x[index] += value` for an `update` like `iadd`."""
         target = syntax.subscript(self.literals.write(node.args[0]), self.literals.index(node.args[1]))
-        return syntax.assign(target, self.literals.write(node.args[2]))
+        value = self.literals.write(node.args[2])
+        return syntax.assign(target, value) if update is None else syntax.augmented(_AUGMENTED[update], target, value)
 
     def _callee(self, node: Node) -> Expression:
         callee = path_expression(self.definition, node.operation.target)

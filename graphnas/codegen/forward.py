@@ -10,10 +10,11 @@ from graphnas.codegen.literals import Literals
 from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Value
+from graphnas.ir.literal import Value, values_in
 from graphnas.ir.module import Definition, Forward
 from graphnas.ir.types import TensorType, Type
 
+_ADDING = frozenset({"operator:add", "operator:iadd", "torch:add"})
 _TENSOR = syntax.reference("torch:Tensor")
 
 
@@ -54,7 +55,7 @@ def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:
     bodies = []
     for graph in forward.graphs:
         body, output = graph_body(graph, definition, hole=lambda name: syntax.dotted(f"self.{name}"))
-        bodies.append([*body, syntax.return_of(output)])
+        bodies.append([*body, syntax.return_of(syntax.bare(output))])
     if len(bodies) == 1:
         return bodies[0]
     evaluated, trained = bodies
@@ -123,6 +124,7 @@ class _Writer:
             **{node.name: node.type for node in graph.nodes},
         }
         self.last_use = self._last_uses()
+        self.rebound = self._rebound()
         self.body: list[Statement] = []
 
     def statements(self) -> list[Statement]:
@@ -156,13 +158,22 @@ class _Writer:
                 last[node.name] = last[node.args[0].name]
         return last
 
+    def _rebound(self) -> dict[str, list[int]]:
+        """Return the positions of the steps that the user gave each variable in."""
+        found: dict[str, list[int]] = {}
+        for position, node in enumerate(self.plan.steps):
+            for item in (node, *self.plan.unpacked.get(node.name, ())):
+                if item is not None and item.hint and not is_in_place_operator(item):
+                    found.setdefault(item.hint, []).append(position)
+        return found
+
     def _value(self, name: str) -> Expression:
         inner = self.plan.inlined.get(name)
         return syntax.identifier(self.variable[name]) if inner is None else self.expressions.write(inner)
 
     def _step(self, position: int, node: Node) -> None:
         if is_setitem(node):
-            self.body.append(self.expressions.setitem(node))
+            self.body.append(self.expressions.setitem(node, self.plan.updates.get(node.name)))
         elif is_in_place_operator(node):
             self._in_place(position, node)
         elif node.name in self.plan.loops:
@@ -239,8 +250,14 @@ class _Writer:
         self.holder[alias] = held
 
     def _name(self, position: int, node: Node, avoid: Iterable[str] = ()) -> str:
-        """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one."""
+        """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one.
+
+        A value that is still read after its name was given away gets a name of its own from the start.
+        """
         barred = {*avoid, *self.reserved}
+        later = next((item for item in self.rebound.get(node.hint, ()) if item > position), None)
+        if later is not None and self.last_use[node.name] > later and names.is_usable(node.hint, barred):
+            return self._bind(self._kept_name(node, later, barred), node.name)
         candidates = [node.hint] if node.hint else []
         if not node.hint and isinstance(node.type, TensorType):
             candidates += [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
@@ -250,6 +267,16 @@ class _Writer:
         base = node.hint if node.hint and names.is_usable(node.hint) else names.base_name(node)
         live = [name for name in self.holder if not self._is_free(name, position)]
         return self._bind(names.free_name(base, live, barred), node.name)
+
+    def _kept_name(self, node: Node, later: int, barred: set[str]) -> str:
+        """Return `shortcut` for what is added in the end, and `x1`, `x2` for the rest."""
+        taken = [*self.holder, *barred, *self.rebound]
+        reads = [
+            step for step in self.plan.steps[later + 1 :] if node.name in (value.name for value in values_in(step.args))
+        ]
+        if len(reads) == 1 and reads[0].operation.target in _ADDING:
+            return names.alias_name(taken)
+        return names.numbered_name(node.hint, taken)
 
     def _is_free(self, name: str, position: int) -> bool:
         held = self.holder.get(name)

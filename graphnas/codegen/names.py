@@ -47,6 +47,12 @@ def free_name(base: str, taken: Iterable[str], reserved: Iterable[str] = ()) -> 
     return name
 
 
+def numbered_name(base: str, taken: Iterable[str]) -> str:
+    """Return `base` with the first number from 1 on that makes it free."""
+    used, joint = set(taken), "_" if base[-1:].isdigit() else ""
+    return next(name for number in range(1, len(used) + 2) if (name := f"{base}{joint}{number}") not in used)
+
+
 def alias_name(taken: Iterable[str]) -> str:
     """Return a name for an early value that is kept for later: what people call a skip connection."""
     used = set(taken)

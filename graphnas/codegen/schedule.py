@@ -15,7 +15,7 @@ from graphnas.ir.effects import is_pure
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, Value, values_in
 from graphnas.ir.module import Definition
-from graphnas.ir.types import ScalarType, SequenceType, TensorType, Type
+from graphnas.ir.types import MappingType, ScalarType, SequenceType, Type
 
 _MAX_DEPTH = 4
 _MAX_SIZE = 22
@@ -23,6 +23,7 @@ _IN_PLACE_OPERATORS = frozenset(
     f"operator:i{name}"
     for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
 ) | {"operator:itruediv", "operator:ixor"}
+_UPDATING_METHODS = {"add_": "iadd", "sub_": "isub", "mul_": "imul", "div_": "itruediv"}
 _GRAD_SWITCH = "torch:set_grad_enabled"
 _RANDOM = frozenset(
     {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
@@ -48,6 +49,7 @@ class Schedule:
         inlined: Nodes that are written where they are used, by name.
         unpacked: For a tuple that is unpacked: the value that each item goes to, None for an item nobody uses.
         loops: Steps that are loops, by name of the value.
+        updates: Operators of the assignments to items that are written `x[i] += y`, by name of the value.
         last_use: Position of the last step that reads a value; the return is the step after the last.
     """
 
@@ -55,6 +57,7 @@ class Schedule:
     inlined: dict[str, Node] = field(default_factory=dict)
     unpacked: dict[str, tuple[Node | None, ...]] = field(default_factory=dict)
     loops: dict[str, Loop] = field(default_factory=dict)
+    updates: dict[str, str] = field(default_factory=dict)
     last_use: dict[str, int] = field(default_factory=dict)
 
     def variables(self, argument: Argument) -> tuple[str, ...]:
@@ -122,11 +125,12 @@ class _Scheduler:
         self.size: dict[str, int] = {}
 
     def run(self) -> Schedule:
-        nodes = self._find_loops(_live(self.graph))
+        live = _named_alike(_live(self.graph))
         self.types: dict[str, Type] = {
             **{item.name: item.type for item in self.graph.inputs},
-            **{node.name: node.type for node in nodes},
+            **{node.name: node.type for node in live},
         }
+        nodes = self._find_updates(self._find_loops(live))
         self.uses = _count_uses(nodes, self.graph.output)
         members = self._find_unpacked(nodes)
         forced = self._forced(nodes)
@@ -142,7 +146,7 @@ class _Scheduler:
     def _place(self, node: Node, forced: frozenset[str]) -> None:
         name, uses = node.name, self.uses.get(node.name, 0)
         operands = [*node.args, *node.kwargs.values()]
-        if is_setitem(node):
+        if is_setitem(node) and name not in self.plan.updates:
             operands = [node.args[2], node.args[0], node.args[1]]
         if name in self.plan.loops:
             operands = operands[:1]
@@ -153,7 +157,9 @@ class _Scheduler:
         if self._is_movable(node):
             if name in self.plan.unpacked:
                 self.plan.steps.append(node)
-            elif node.operation.kind == "attribute" or (not node.hint and (uses == 1 or _is_cheap(node))):
+            elif node.operation.kind == "attribute" or (
+                not node.hint and (uses == 1 or _is_cheap(node) or self._is_item(node)) and name not in forced
+            ):
                 self.plan.inlined[name] = node
             elif uses:
                 self.plan.steps.append(node)
@@ -213,6 +219,8 @@ class _Scheduler:
     def _is_movable(self, node: Node) -> bool:
         if node.operation.kind in ("attribute", "training"):
             return True
+        if self._is_item(node):
+            return not any(item.name == value.name for item in self.pending for value in node.inputs)
         if not is_pure(node) or not _is_scalar(node.type) or node.operation.target == "item":
             return False
         waiting = {item.name for item in self.pending}
@@ -223,6 +231,12 @@ class _Scheduler:
             return True
         return all(_is_scalar(self.types[name]) for name in inputs)
 
+    def _is_item(self, node: Node) -> bool:
+        """Tell whether the node is `items[0]` for a tuple, list or dictionary: what they hold never changes."""
+        if not is_getitem(node) or not isinstance(node.args[0], Value) or values_in(node.args[1]):
+            return False
+        return isinstance(self.types[node.args[0].name], (SequenceType, MappingType))
+
     def _forced(self, nodes: list[Node]) -> frozenset[str]:
         """Values that need a variable: targets of in-place statements, and what a repeated read reads."""
         names: list[str] = []
@@ -231,7 +245,7 @@ class _Scheduler:
                 names += [value.name for value in values_in(node.args[0])]
             elif node.name in self.plan.loops:
                 names += [value.name for value in values_in((node.args[1:], node.kwargs))]
-            elif _is_cheap(node) and self.uses.get(node.name, 0) > 1:
+            elif (_is_cheap(node) or self._is_item(node)) and self.uses.get(node.name, 0) > 1:
                 names += [value.name for value in node.inputs]
         return frozenset(names)
 
@@ -244,7 +258,7 @@ class _Scheduler:
         members: list[str] = []
         for node in nodes:
             items = takers.get(node.name, [])
-            length = _length(node.type)
+            length = len(node.type.items) if isinstance(node.type, SequenceType) else 0
             indices = [item.args[1] for item in items]
             if not 2 <= length <= 8 or len(items) < 2 or self.uses[node.name] != len(items):
                 continue
@@ -252,12 +266,23 @@ class _Scheduler:
                 continue
             if len(dict.fromkeys(indices)) != len(indices) or not any(item.hint for item in items):
                 continue
-            if isinstance(node.type, TensorType) and len(items) != length:
-                continue
             by_index = {item.args[1]: item for item in items}
             self.plan.unpacked[node.name] = tuple(by_index.get(index) for index in range(length))
             members += [item.name for item in items]
         return frozenset(members)
+
+    def _find_updates(self, nodes: list[Node]) -> list[Node]:
+        """Find `x[i] += y`, which is recorded as the three steps that it takes."""
+        uses = _count_uses(nodes, self.graph.output)
+        found: list[Node] = []
+        for node in nodes:
+            update = _update(found, node, uses)
+            if update is not None:
+                del found[-2:]
+                self.plan.updates[node.name] = update[0]
+                node = replace(node, args=(*node.args[:2], update[1]))
+            found.append(node)
+        return found
 
     def _find_loops(self, nodes: list[Node]) -> list[Node]:
         uses = _count_uses(nodes, self.graph.output)
@@ -317,6 +342,39 @@ def _live(graph: Graph) -> list[Node]:
     return kept[::-1]
 
 
+def _update(before: list[Node], node: Node, uses: dict[str, int]) -> tuple[str, Argument] | None:
+    """Return operator and operand where the last two nodes take an item and change it, and `node` puts it back."""
+    if len(before) < 2 or not is_setitem(node) or node.args[2] != Value(before[-1].name):
+        return None
+    taken, changed = before[-2:]
+    if not is_getitem(taken) or taken.args != node.args[:2] or changed.args[:1] != (Value(taken.name),):
+        return None
+    if uses[taken.name] != 1 or uses[changed.name] != 1 or len(changed.args) != 2 or changed.kwargs:
+        return None
+    operator = _UPDATING_METHODS.get(changed.operation.target) if changed.operation.kind == "method" else None
+    if is_in_place_operator(changed):
+        operator = changed.operation.target.partition(":")[2]
+    return None if operator is None else (operator, changed.args[1])
+
+
+def _named_alike(nodes: list[Node]) -> list[Node]:
+    """Give an item without a name the one that the same item has elsewhere: `states = outputs[0]` in a loop."""
+    sources = {node.name: node.hint for node in nodes}
+    hints: dict[tuple[str, Argument], dict[str, None]] = {}
+    places: dict[str, tuple[str, Argument]] = {}
+    for node in nodes:
+        if is_getitem(node) and isinstance(node.args[0], Value) and type(node.args[1]) is int:
+            source = sources.get(node.args[0].name)
+            if source:
+                places[node.name] = (source, node.args[1])
+                hints.setdefault(places[node.name], {}).update({node.hint: None} if node.hint else {})
+    found = []
+    for node in nodes:
+        known = [] if node.hint or node.name not in places else list(hints[places[node.name]])
+        found.append(replace(node, hint=known[0]) if len(known) == 1 else node)
+    return found
+
+
 def _count_uses(nodes: list[Node], output: Argument) -> dict[str, int]:
     uses: dict[str, int] = {node.name: 0 for node in nodes}
     for item in (*((node.args, node.kwargs) for node in nodes), output):
@@ -336,9 +394,3 @@ def _is_scalar(kind: Type) -> bool:
     if isinstance(kind, SequenceType):
         return all(_is_scalar(item) for item in kind.items)
     return isinstance(kind, ScalarType)
-
-
-def _length(kind: Type) -> int:
-    if isinstance(kind, SequenceType):
-        return len(kind.items)
-    return kind.shape[0] if isinstance(kind, TensorType) and kind.shape else 0

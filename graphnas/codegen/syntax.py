@@ -148,6 +148,11 @@ def tuple_of(items: Iterable[Expression], *, bare: bool = False) -> Expression:
     return Tree("tuple", "bare" if bare and parts else "", parts)
 
 
+def bare(node: Expression) -> Expression:
+    """Return the expression; a tuple of several items without its parentheses."""
+    return node._replace(text="bare") if node.kind == "tuple" and len(node.parts) > 1 else node
+
+
 def list_of(items: Iterable[Expression]) -> Expression:
     """Return `[a, b]`."""
     return Tree("list", "", tuple(items))

@@ -140,6 +140,52 @@ def test_an_early_value_is_kept_under_a_name() -> None:
     assert body_of(source) == "identity = x\nx = torch.sin(x)\nreturn x + identity"
 
 
+def test_a_value_whose_name_is_given_away_has_its_own_from_the_start() -> None:
+    nodes = [
+        replace(function("a", "torch:sin", "%x"), hint="y"),
+        replace(function("b", "torch:cos", "%a"), hint="y"),
+        replace(function("c", "torch:tanh", "%b"), hint="y"),
+        function("d", "torch:cat", ["%a", "%b", "%c"]),
+    ]
+    assert body_of(to_source(one_graph(*nodes, output="%d"))) == (
+        "y1 = torch.sin(x)\ny2 = torch.cos(y1)\ny = torch.tanh(y2)\nreturn torch.cat([y1, y2, y])"
+    )
+
+
+def test_items_of_a_tuple_are_read_where_they_are_used() -> None:
+    nodes = [
+        node("parts", Operation("method", "chunk"), "%x", 3, 1),
+        function("a", "operator:getitem", "%parts", 0),
+        function("b", "operator:getitem", "%parts", 2),
+        function("c", "operator:sub", "%a", "%b"),
+        function("d", "operator:mul", "%c", "%b"),
+    ]
+    model = one_graph(*nodes, output="%d")
+    assert body_of(to_source(model)) == "chunk = x.chunk(3, 1)\nreturn (chunk[0] - chunk[2]) * chunk[2]"
+
+
+def test_items_of_a_tensor_are_not_counted() -> None:
+    """How many there are may change with the batch."""
+    nodes = [
+        replace(function("a", "operator:getitem", "%x", 0), hint="a"),
+        replace(function("b", "operator:getitem", "%x", 1), hint="b"),
+        function("c", "operator:sub", "%a", "%b"),
+        function("d", "operator:mul", "%a", "%c"),
+        function("e", "operator:mul", "%b", "%d"),
+    ]
+    net = to_module(one_graph(*nodes, output="%e"))
+    assert net(torch.zeros(5, 3, 8, 8)).shape == (3, 8, 8)
+
+
+def test_an_item_is_changed_in_place() -> None:
+    nodes = [
+        function("item", "operator:getitem", "%x", (slice(None), 0)),
+        node("changed", Operation("method", "mul_"), "%item", 3),
+        function("put", "operator:setitem", "%x", (slice(None), 0), "%changed"),
+    ]
+    assert body_of(to_source(one_graph(*nodes, output="%x"))) == "x[:, 0] *= 3\nreturn x"
+
+
 def test_dead_pure_values_are_left_out_and_random_ones_kept() -> None:
     nodes = [
         function("dead", "torch:sin", "%x"),
