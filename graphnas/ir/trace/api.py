@@ -16,9 +16,11 @@ from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
 from graphnas.ir.report import OpaqueModule, Report
 from graphnas.ir.source import place_of_error
 from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
+from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
+from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer, UnhashableNumberError
 
@@ -78,6 +80,7 @@ class _Session:
         self.specs: dict[str, ModuleSpec] = {}
         self.forced: dict[str, bool] = {}
         self.watch_randomness = False
+        self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
 
     def run(self) -> Model:
         refuse_unfit(self.module, (*self.args, self.kwargs) if self.kwargs else self.args)
@@ -147,7 +150,7 @@ class _Session:
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
         copied = copy_structure(self.module)
         paths = module_paths(copied)
-        fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
+        fake_mode = TracedFakeMode(allow_non_fake_inputs=True)
         fake_meta_tensors(copied, fake_mode)
         tracer = ModuleTracer(
             copied,
@@ -175,6 +178,7 @@ class _Session:
             drawn = randomness.drawn()
         if drawn:
             raise _HostRandomnessError
+        self.functions.update(tracer.functions)
         return tracer.calls, tracer.depends_on_training
 
     def _give_up(self, error: Exception, path: str) -> None:
@@ -206,6 +210,7 @@ class _Session:
                 "the model was not constructed while recording: initialisation other than the default of torch.nn is "
                 "not known; construct it inside `with graphnas.recording():`"
             )
+        builder.notes += filter(None, (gradient_note(*item) for item in self.functions.items()))
         report = Report(_guards(eval_calls), tuple(self.opaque.values()), tuple(builder.notes), self._editable())
         return Model(root, report=report)
 

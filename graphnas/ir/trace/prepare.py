@@ -29,7 +29,7 @@ def copy_structure(module: nn.Module) -> nn.Module:
             memo[id(part)] = _copy_of_leaf(part)  # most modules are, and keep nothing that they change
             continue
         for tensor in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
-            if isinstance(tensor, torch.Tensor):
+            if isinstance(tensor, (torch.Tensor, torch.jit.ScriptFunction)):
                 memo[id(tensor)] = tensor
     try:
         return copy.deepcopy(module, memo)

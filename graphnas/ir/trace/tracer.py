@@ -27,6 +27,7 @@ from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
 from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
+from graphnas.ir.trace.custom import running_function
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
@@ -39,7 +40,7 @@ _RECORDED_FIELDS = frozenset({"T", "H", "mT", "mH", "real", "imag", "data"})
 
 
 class LeakedValueError(Exception):
-    """A value from inside a submodule was used outside without being returned; it must be traced inline."""
+    """A submodule must be traced inline: a value of it is used outside unreturned, or it calls a module outside."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -70,6 +71,7 @@ class ModuleTracer(torch.fx.Tracer):
         calls: First path of a module, to its traced calls in order.
         depends_on_training: Whether a condition on `self.training` was met.
         failed_at: First path of the innermost module whose forward raised, None as long as none did.
+        functions: Custom autograd functions that were traced, with the arguments of their first call.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class ModuleTracer(torch.fx.Tracer):
         self.calls: dict[str, list[Call]] = {}
         self.depends_on_training = False
         self.failed_at: str | None = None
+        self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
+        self._grad_enabled = torch.is_grad_enabled()
         self._is_leaf = is_leaf
         self._scope: Scope | None = None
         self._origins: dict[int, tuple[Any, str]] = {}
@@ -338,6 +342,10 @@ class ModuleTracer(torch.fx.Tracer):
             return function(*args, **kwargs)
         if name == "__set__":
             raise self._unsupported(f"an assignment to Tensor.{getattr(function.__self__, '__name__', '')}")  # type: ignore[attr-defined]  # a bound slot
+        # Custom functions run forwards without gradients, and nobody is told; gradients are those of what they do.
+        custom = torch.is_grad_enabled() is not self._grad_enabled or name == "_set_grad_enabled"
+        if custom and self._in_custom_function() and name == "_set_grad_enabled":
+            return function(*args)
         place = current_place()
         token = ACTIVE.set(None)
         try:
@@ -358,7 +366,7 @@ class ModuleTracer(torch.fx.Tracer):
             if not has_tensor and target is not operator.setitem and name != "_set_grad_enabled":
                 return result
             if name == "_set_grad_enabled":
-                target = torch.set_grad_enabled
+                target, self._grad_enabled = torch.set_grad_enabled, args[0]
             node = self._record(kind, target, arguments, without_defaults(function, kwargs), result, place)
         self._bind(result, node, place)
         if name in _AS_MANY_AS_FIT:
@@ -366,6 +374,28 @@ class ModuleTracer(torch.fx.Tracer):
             self.innermost.bind(length, self._record("call_function", len, (_Node(node),), {}, len(result), place))
             self.guard(length, len(result))
         return result
+
+    def _in_custom_function(self) -> bool:
+        found = running_function()
+        if found is not None:
+            self.functions.setdefault(found[0], plain_argument(found[1]))
+        return found is not None
+
+    def call_unseen(self, operation: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take note of an operation that torch runs without telling the mode that records.
+
+        What it returns is unknown to every graph, and refused where it is used. What it changes must not go unnoticed.
+
+        Raises:
+            TraceError: It changes a tensor.
+        """
+        if operation is torch.ops.aten.set_.default and not self._is_known_outside(args[0]):
+            # The memory of a value is freed by hand, and an empty tensor stays: in a graph there is nothing to free.
+            tensor, place = args[0], current_place()
+            node = self._record("call_function", torch.empty, (0,), {"dtype": tensor.dtype}, tensor, place)
+            self._bind(tensor, node, place)
+        elif operation._schema.is_mutable:
+            raise self._unsupported(f"{operation}, which changes a tensor behind the tracer's back")
 
     # Nodes
 
@@ -551,8 +581,8 @@ class ModuleTracer(torch.fx.Tracer):
 
     def _relative(self, path: str) -> str:
         relative = self.innermost.relative(path)
-        if relative is None:
-            raise self._unsupported(f"a call of {path!r}, which lies outside {self.innermost.path!r}")
+        if relative is None:  # it was given a module that is not below it
+            raise LeakedValueError(self.innermost.path)
         return relative
 
     # Reading sizes
