@@ -103,7 +103,7 @@ def is_droppable(node: Node) -> bool:
     if (
         operation.kind == "module"
         or name in _RANDOM
-        or operation.target == _GRAD_SWITCH
+        or operation.target in (_GRAD_SWITCH, "torch:_assert_async")
         or is_in_place_operator(node)
         or is_setitem(node)
     ):

@@ -184,6 +184,6 @@ def is_getter(function: Callable[..., Any]) -> str:
 def is_impure(function: Callable[..., Any] | str, kwargs: Any) -> bool:
     """Tell whether a call changes an argument or the state of torch, so that it stays even if its value is unused."""
     name = function if isinstance(function, str) else getattr(function, "__name__", "")
-    if name in IN_PLACE or name in ("_set_grad_enabled", "set_grad_enabled"):
+    if name in IN_PLACE or name in ("_set_grad_enabled", "set_grad_enabled", "_assert_async"):
         return True
     return (name.endswith("_") and not name.endswith("__")) or bool(kwargs.get("inplace")) or "out" in kwargs

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graphnas.codegen import to_module, to_source
 from graphnas.errors import TraceError
 from graphnas.ir.literal import freeze
+from graphnas.ir.record import recording
 from graphnas.ir.trace import trace
 from tests.codegen.roundtrip import roundtrip
 from tests.ir.test_trace import Opaque, definition, graph, operations
@@ -106,3 +108,59 @@ class OpaqueWithArgument(Opaque):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(width))
+
+
+class LayerDrop(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            if not self.training or torch.rand(()) > 0.1:
+                x = layer(x)
+        return x
+
+
+def test_a_model_that_only_eval_mode_can_hold_refuses_train_mode() -> None:
+    with recording():
+        net = LayerDrop().eval()
+    model = trace(net, torch.randn(2, 4))
+    assert model.report is not None
+    assert any("only eval mode was traced" in note and "Tensor.__bool__" in note for note in model.report.notes)
+    module = to_module(model).eval()
+    module.load_state_dict(net.state_dict())
+    x = torch.randn(3, 4)
+    assert torch.equal(module(x), net(x))
+    with pytest.raises(RuntimeError, match=r"LayerDrop was traced in eval mode only.*call eval\(\) first"):
+        module.train()(x)
+    assert to_source(trace(to_module(model), torch.randn(2, 4))) == to_source(model)
+
+
+def test_an_error_in_train_mode_only_is_no_reason_to_drop_it() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout = nn.Dropout()
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                raise ValueError("more than one value per channel")
+            return x
+
+    with pytest.raises(TraceError, match="failed while being traced: ValueError: more than one value per channel"):
+        trace(Net(), torch.randn(1, 4))
+
+
+def test_a_list_with_an_empty_place_keeps_its_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList([None, nn.Linear(3, 3)])  # type: ignore[list-item]  # as people do it
+
+        def forward(self, x: Tensor) -> Tensor:
+            for part in self.parts:
+                x = x if part is None else part(x)
+            return x
+
+    roundtrip(Net, torch.randn(2, 3))

@@ -22,7 +22,13 @@ from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
-from graphnas.ir.trace.tracer import LeakedValueError, ModeSwitchedError, ModuleTracer, UnhashableNumberError
+from graphnas.ir.trace.tracer import (
+    LeakedValueError,
+    ModeSwitchedError,
+    ModuleTracer,
+    UnhashableNumberError,
+    UnholdableError,
+)
 
 
 def trace(
@@ -81,6 +87,7 @@ class _Session:
         self.forced: dict[str, bool] = {}
         self.watch_randomness = False
         self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
+        self.eval_only = ""
 
     def run(self) -> Model:
         refuse_unfit(self.module, (*self.args, self.kwargs) if self.kwargs else self.args)
@@ -89,7 +96,7 @@ class _Session:
         while True:
             try:
                 eval_calls, depends = self._attempt(training=False)
-                train_calls = self._attempt(training=True)[0] if depends else None
+                train_calls = self._train_calls() if depends else None
             except LeakedValueError as leak:
                 self.inlined[leak.path] = None
                 continue
@@ -106,6 +113,17 @@ class _Session:
                 self.opaque[found.module.path] = found.module
                 continue
             return self._model(eval_calls, train_calls)
+
+    def _train_calls(self) -> Calls | None:
+        """Return the calls in train mode, None if it decides by what no graph can hold: eval mode is worth having."""
+        try:
+            return self._attempt(training=True)[0]
+        except (TraceError, _OpaqueError) as error:
+            cause = error if isinstance(error, TraceError) else error.__cause__
+            if not isinstance(cause, UnholdableError):
+                raise
+            self.eval_only = str(cause)
+            return None
 
     def is_leaf(self, module: nn.Module, path: str) -> bool:
         if path == "":
@@ -173,6 +191,8 @@ class _Session:
             lookup = error.__context__
             if isinstance(lookup, UnhashableNumberError) and lookup.location not in self.hashed:
                 raise lookup from error
+            if not self.watch_randomness and randomness.drawn():
+                raise _HostRandomnessError from error
             self._give_up(error, tracer.failed_at or "")
         finally:
             drawn = randomness.drawn()
@@ -203,8 +223,13 @@ class _Session:
         return frozenset(path for path, module in walk(self.module) if path and self.is_leaf(module, path))
 
     def _model(self, eval_calls: Calls, train_calls: Calls | None) -> Model:
-        builder = Builder(self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base)
+        eval_only = bool(self.eval_only)
+        builder = Builder(
+            self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only
+        )
         root = builder.build()
+        if eval_only:
+            builder.notes.append(f"only eval mode was traced, train mode is refused: {self.eval_only}")
         if record_of(self.module) is None:
             builder.notes.append(
                 "the model was not constructed while recording: initialisation other than the default of torch.nn is "

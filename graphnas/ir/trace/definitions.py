@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from graphnas.errors import TraceError
 from graphnas.ir.describe import Findings
-from graphnas.ir.graph import EMPTY_GRAPH, Graph
+from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.module import (
     BufferSpec,
@@ -47,7 +48,9 @@ class Builder:
         root: The model as the user gave it.
         paths: Paths of its modules by identity.
         eval_calls: Traced calls by path, in eval mode.
-        train_calls: The same in train mode; None where no condition on `self.training` was met.
+        train_calls: The same in train mode; None where no condition on `self.training` was met, or it met what no
+            graph can hold.
+        eval_only: Whether it is the latter: then the root refuses to run in train mode.
         is_leaf: Tells leaves by module and path.
         spec_of: Gives the constructor call of a leaf.
         base_of: Gives the constructor call of the class of torch that a module's class derives from, if it does.
@@ -61,6 +64,7 @@ class Builder:
     is_leaf: Callable[[nn.Module, str], bool]
     spec_of: Callable[[nn.Module, str], ModuleSpec]
     base_of: Callable[[nn.Module, str], ModuleSpec | None]
+    eval_only: bool = False
     notes: list[str] = field(default_factory=list)
     _forwards: dict[str, tuple[tuple[Forward, ...], tuple[int, ...]]] = field(default_factory=dict)
     _children: dict[str, Child] = field(default_factory=dict)
@@ -183,7 +187,8 @@ class Builder:
         """Yield one forward for each call, the graphs of both modes together where they differ."""
         evals = [graph_of(call, self._forward_number) for call in self.eval_calls.get(path, ())]
         if self.train_calls is None:
-            yield from map(Forward, evals)
+            refuses = self.eval_only and not path
+            yield from (Forward(graph, _refusing(graph, self.root) if refuses else None) for graph in evals)
             return
         trains = [graph_of(call, self._forward_number) for call in self.train_calls.get(path, ())]
         for index in range(max(len(evals), len(trains))):
@@ -196,6 +201,24 @@ class Builder:
 
     def _forward_number(self, path: str, call: int) -> int:
         return self._specialised(path)[1][call]
+
+
+def _refusing(graph: Graph, root: nn.Module) -> Graph:
+    """Return what a forward does in train mode when only eval mode could be traced: it fails before anything else."""
+    taken = {item.name for item in graph.inputs} | {node.name for node in graph.nodes}
+    flag, check = (next(name for name in _fresh(base) if name not in taken) for base in ("zeros", "assert_async"))
+    message = (
+        f"{type(root).__name__} was traced in eval mode only, since its training forward decides by random numbers or "
+        "data; call eval() first"
+    )
+    shape, none = TensorType((), torch.float32), ScalarType(None)
+    zero = Node(flag, Operation("function", "torch:zeros"), ((),), FrozenDict(), shape)
+    refusal = Node(check, Operation("function", "torch:_assert_async"), (zero.value, message), FrozenDict(), none)
+    return replace(graph, nodes=(zero, refusal, *graph.nodes))
+
+
+def _fresh(base: str) -> Iterator[str]:
+    return (base if index == 0 else f"{base}_{index}" for index in count())
 
 
 def _without_sizes(graph: Graph) -> Graph:
@@ -231,7 +254,8 @@ def _kind(module: nn.Module, called: bool) -> DefinitionKind:
     if called:  # a list or dictionary that somebody gave a forward is an ordinary module
         return "module"
     if isinstance(module, nn.ModuleList):  # names can be given to its items behind its back, by add_module
-        return "list" if list(module._modules) == [str(index) for index in range(len(module))] else "dict"
+        names = [name for name, _ in children_of(module)]  # an item may also be None
+        return "list" if names == [str(index) for index in range(len(names))] else "dict"
     return "dict" if isinstance(module, nn.ModuleDict) else "module"
 
 

@@ -36,6 +36,7 @@ from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTr
 _SYMBOLIC_READS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "__len__"})
 _DATA_READS = frozenset({"__bool__", "__int__", "__float__", "__complex__", "__index__", "item", "tolist", "numpy"})
 _AS_MANY_AS_FIT = frozenset({"unbind", "split", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit"})
+_KEPT_WITHOUT_RESULT = frozenset({"_set_grad_enabled", "_assert_async"})
 _RECORDED_FIELDS = frozenset({"T", "H", "mT", "mH", "real", "imag", "data"})
 
 
@@ -54,6 +55,10 @@ class ModeSwitchedError(Exception):
         super().__init__(path)
         self.path = path
         self.mode = mode
+
+
+class UnholdableError(TraceError):
+    """The model does something that no graph can hold, such as to decide by data."""
 
 
 class UnhashableNumberError(TypeError):
@@ -363,7 +368,7 @@ class ModuleTracer(torch.fx.Tracer):
         else:
             kind, target, arguments = canonical_call(function, args, kwargs, augmented=place.augmented)
             has_tensor = any(isinstance(leaf, torch.Tensor) for leaf in leaves(result))
-            if not has_tensor and target is not operator.setitem and name != "_set_grad_enabled":
+            if not has_tensor and target is not operator.setitem and name not in _KEPT_WITHOUT_RESULT:
                 return result
             if name == "_set_grad_enabled":
                 target, self._grad_enabled = torch.set_grad_enabled, args[0]
@@ -613,7 +618,7 @@ class ModuleTracer(torch.fx.Tracer):
     def _data_dependent(self, what: str) -> TraceError:
         location = current_place().location
         path = self.innermost.path
-        return TraceError(
+        return UnholdableError(
             f"{location}: {self._named(path)} decides by {what}, which depends on data and not only on shapes; "
             "compute both outcomes and select with torch.where, or make the module a leaf with @graphnas.basic_unit",
             module=path,
@@ -624,7 +629,7 @@ class ModuleTracer(torch.fx.Tracer):
         location = current_place().location
         path = self._scope.path if self._scope is not None else ""
         where = f"{location}: " if location else ""
-        return TraceError(
+        return UnholdableError(
             f"{where}{self._named(path)} uses {what}, which no graph can hold; "
             "rewrite that statement, or make the module a leaf with @graphnas.basic_unit",
             module=path,
