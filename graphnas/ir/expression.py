@@ -27,7 +27,10 @@ _INFIX = {
 
 
 def expression(graph: Graph, name: str) -> str:
-    """Return a value of a graph as the Python expression that computes it, for messages: `x.shape[1] > 4`."""
+    """Return a value of a graph as the Python expression that computes it, for messages: `x.shape[1] > 4`.
+
+    What the user's source gave a name to is called by that name.
+    """
     try:
         node = graph[name]
     except KeyError:
@@ -55,6 +58,8 @@ def expression(graph: Graph, name: str) -> str:
 def _operand(graph: Graph, argument: Argument) -> str:
     if not isinstance(argument, Value):
         return format_literal(argument)
-    text = expression(graph, argument.name)
     node = graph.producer(argument)
+    if node is not None and node.hint:
+        return node.hint
+    text = expression(graph, argument.name)
     return f"({text})" if node is not None and node.operation.target in _INFIX else text

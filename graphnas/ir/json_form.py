@@ -42,15 +42,12 @@ from graphnas.ir.json_records import (
     ModelRecord,
     MutationRecord,
     NodeRecord,
-    OpaqueRecord,
     ParameterRecord,
-    ReportRecord,
     TieRecord,
 )
 from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec
-from graphnas.ir.report import Report
 from graphnas.ir.text import format_argument, format_type
 
 JSON_VERSION = 1
@@ -75,7 +72,7 @@ def to_json(model: Model, *, report: bool = True) -> dict[str, Any]:
         definitions=writer.definitions,
         root=root,
         history=[_mutation(mutation) for mutation in model.history],
-        report=_report(model.report) if report and model.report is not None else None,
+        report=model.report if report else None,
     )
     return cast("dict[str, Any]", msgspec.to_builtins(record))
 
@@ -236,11 +233,3 @@ def _mutation(mutation: Mutation) -> MutationRecord:
         edits=list(mutation.edits),
         parent=mutation.parent,
     )
-
-
-def _report(report: Report) -> ReportRecord:
-    opaque = [
-        OpaqueRecord(path=item.path, class_name=item.class_name, location=item.location, reason=item.reason)
-        for item in report.opaque
-    ]
-    return ReportRecord(guards=list(report.guards), opaque=opaque, notes=list(report.notes), editable=report.editable)

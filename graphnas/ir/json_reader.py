@@ -25,7 +25,6 @@ from graphnas.ir.json_records import (
 from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Child, Definition, Forward, ModuleSpec, ParameterSpec, TensorData, Tie
-from graphnas.ir.report import OpaqueModule, Report
 from graphnas.ir.scanner import MAX_DEPTH, parse_argument, parse_type
 from graphnas.ir.types import TensorType, Type
 
@@ -54,12 +53,7 @@ class _Reader:
             self.definitions.append(self.definition(item, f"$.definitions[{index}]"))
         root = self.reference(record.root, "$.root")
         history = tuple(self.mutation(item, f"$.history[{index}]") for index, item in enumerate(record.history))
-        report = None
-        if record.report is not None:
-            found = record.report
-            opaque = tuple(OpaqueModule(m.path, m.class_name, m.location, m.reason) for m in found.opaque)
-            report = Report(tuple(found.guards), opaque, tuple(found.notes), found.editable)
-        return Model(root, history, report)
+        return Model(root, history, record.report)
 
     def reference(self, place: int, path: str) -> Definition:
         if not 0 <= place < len(self.definitions):

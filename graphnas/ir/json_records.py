@@ -8,6 +8,7 @@ import msgspec
 
 from graphnas.ir.graph import OperationKind
 from graphnas.ir.module import DefinitionKind
+from graphnas.ir.report import Report
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -142,24 +143,6 @@ class MutationRecord(Record):
     parent: str
 
 
-class OpaqueRecord(Record):
-    """Opaque in JSON."""
-
-    path: str
-    class_name: str
-    location: str
-    reason: str
-
-
-class ReportRecord(Record):
-    """Report in JSON."""
-
-    guards: list[str] = []
-    opaque: list[OpaqueRecord] = []
-    notes: list[str] = []
-    editable: float = 1.0
-
-
 class ModelRecord(Record):
     """Model in JSON."""
 
@@ -168,4 +151,4 @@ class ModelRecord(Record):
     definitions: list[DefinitionRecord]
     root: int
     history: list[MutationRecord] = []
-    report: ReportRecord | None = None
+    report: Report | None = None

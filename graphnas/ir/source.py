@@ -10,7 +10,9 @@ from __future__ import annotations
 import dis
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -61,8 +63,37 @@ def current_place() -> Place:
         frame = frame.f_back
     if frame is None:
         return Place("", ())
+    seen = _SEEN.get()
+    if seen is not None:
+        _note(frame, seen)
     targets, augmented = _stores(frame.f_code).get(frame.f_lasti, ((), False))
     return Place(f"{frame.f_code.co_filename}:{frame.f_lineno}", targets, augmented)
+
+
+_Seen = dict[tuple[int, int], tuple[CodeType, int]]
+_SEEN: ContextVar[_Seen | None] = ContextVar("graphnas_seen_lines", default=None)
+
+
+@contextmanager
+def seen_lines(into: dict[str, set[int]]) -> Iterator[None]:
+    """Collect, by file, the lines from which `current_place` is asked inside the block, those of callers included."""
+    seen: _Seen = {}
+    token = _SEEN.set(seen)
+    try:
+        yield
+    finally:
+        _SEEN.reset(token)
+        for code, line in seen.values():
+            into.setdefault(code.co_filename, set()).add(line)
+
+
+def _note(frame: FrameType | None, seen: _Seen) -> None:
+    # Line numbers are worked out once for each instruction: that is what costs.
+    while frame is not None and frame.f_code not in _BOUNDARIES:
+        key = (id(frame.f_code), frame.f_lasti)
+        if key not in seen:
+            seen[key] = (frame.f_code, frame.f_lineno)
+        frame = frame.f_back
 
 
 def place_of_error(error: BaseException) -> str:

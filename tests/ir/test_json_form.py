@@ -18,7 +18,7 @@ from graphnas.ir.keyed import digest
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, Forward, ModuleSpec
-from graphnas.ir.report import OpaqueModule, Report
+from graphnas.ir.report import Argument, ClassReport, GuardReport, OpaqueModule, Report, TracedCode
 from tests.ir.handmade import language_model, resnet
 from tests.strategies import literals, models
 
@@ -45,7 +45,12 @@ def test_locations_and_the_report_survive() -> None:
     graph = model.root.forwards[0].eval
     nodes = tuple(replace(node, location="net.py:7") for node in graph.nodes)
     root = replace(model.root, forwards=(Forward(replace(graph, nodes=nodes)),), origin="net:Net")
-    report = Report(("a guard",), (OpaqueModule("x", "X", "net.py:1", "a loop"),), ("a note",), 0.5)
+    guard = GuardReport("x.shape[1] > 4", "True", "net.py:3", "Net", ("", "block"))
+    code = TracedCode("forward", "net.py", 2, (3, 4))
+    classes = (ClassReport("Net", "net:Net", 1, (Argument("mask", "None", False),), (), (code,)),)
+    opaque = (OpaqueModule("x", "X", "net.py:1", "a loop"),)
+    report = Report(guards=(guard,), opaque=opaque, classes=classes, notes=("a note",), editable=0.5)
+    assert report.branches == ()  # what is found out later is not part of the form
     read = from_json(dump_json(Model(root, report=report)))
     assert {node.location for node in read.root.forwards[0].eval.nodes} == {"net.py:7"}
     assert (read.root.origin, read.report) == ("net:Net", report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,12 +14,13 @@ from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.model import Model
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
-from graphnas.ir.report import OpaqueModule, Report
-from graphnas.ir.source import place_of_error
+from graphnas.ir.report import OpaqueModule
+from graphnas.ir.source import place_of_error, seen_lines
 from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
 from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
+from graphnas.ir.trace.facts import report_of
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
@@ -80,6 +82,7 @@ class _Session:
         self.kwargs = kwargs
         self.user_leaf = is_leaf
         self.paths = module_paths(module)
+        self.lines: dict[str, set[int]] = {}
         self.opaque: dict[str, OpaqueModule] = {}
         self.inlined: dict[str, None] = {}
         self.hashed: dict[str, None] = {}
@@ -95,8 +98,9 @@ class _Session:
         self.forced |= forced_modes(self.module)
         while True:
             try:
-                eval_calls, depends = self._attempt(training=False)
-                train_calls = self._train_calls() if depends else None
+                with seen_lines(self.lines):
+                    eval_calls, depends = self._attempt(training=False)
+                    train_calls = self._train_calls() if depends else None
             except LeakedValueError as leak:
                 self.inlined[leak.path] = None
                 continue
@@ -236,8 +240,11 @@ class _Session:
                 "not known; construct it inside `with graphnas.recording():`"
             )
         builder.notes += filter(None, (gradient_note(*item) for item in self.functions.items()))
-        report = Report(_guards(eval_calls), tuple(self.opaque.values()), tuple(builder.notes), self._editable())
-        return Model(root, report=report)
+        report = report_of(self.module, root, (eval_calls, train_calls or {}), self.is_leaf, self.lines)
+        found = replace(
+            report, opaque=tuple(self.opaque.values()), notes=tuple(builder.notes), editable=self._editable()
+        )
+        return Model(root, report=found)
 
     def _editable(self) -> float:
         total = inside = 0
@@ -277,12 +284,3 @@ def _faked(value: Any, mode: FakeTensorMode, seen: dict[int, Any]) -> Any:
     if isinstance(value, dict):
         return {key: _faked(item, mode, seen) for key, item in value.items()}
     return value
-
-
-def _guards(calls: Calls) -> tuple[str, ...]:
-    return tuple(
-        f"{path or 'root'}: {node.format_node() or node.name} is {outcome!r} at {location}"
-        for path, traced in calls.items()
-        for call in traced
-        for node, outcome, location in call.guards
-    )

@@ -38,6 +38,7 @@ from graphnas.ir.trace.wrappers import computed_tensors, own_class
 from graphnas.ir.types import ObjectType, ScalarType, SequenceType, TensorType, Type
 
 Calls = Mapping[str, Sequence[Call]]
+"""Traced calls by the path of the module."""
 
 
 @dataclass

@@ -71,9 +71,11 @@ class Call:
         guards: As in `Scope`.
         inputs: Names of the inputs in order, with whether they are passed by keyword only.
         constants: As in `Scope`.
+        fixed: Arguments that were given and hold nothing traced, so that the graph is specialised for them.
     """
 
     graph: torch.fx.Graph
     guards: tuple[tuple[torch.fx.Node, Literal, str], ...]
     inputs: tuple[tuple[torch.fx.Node, bool], ...]
     constants: dict[str, torch.Tensor]
+    fixed: dict[str, Any] = field(default_factory=dict)

@@ -267,6 +267,7 @@ class ModuleTracer(torch.fx.Tracer):
         arguments = bind_arguments(forward, args, kwargs, module, place)
         inner = Scope(path, module, torch.fx.Graph(), self._scope)
         passed: list[tuple[Any, torch.fx.Node, bool]] = []
+        fixed: dict[str, Any] = {}
         outer = self._scope
         for name, value, keyword_only in arguments:
             traced = [leaf for leaf in leaves(value) if self._is_traced(leaf) and inner.find(leaf) is None]
@@ -276,6 +277,8 @@ class ModuleTracer(torch.fx.Tracer):
                 # Before the call: the module may change a list that it is given.
                 passed.append((None if outer is None else self._argument(value), node, keyword_only))
                 self._bind_input(inner, value, node, value)
+            elif not any(self._is_traced(leaf) for leaf in leaves(value)):
+                fixed[name] = value
         self._scope = inner
         try:
             result = self._watched(forward)(*args, **kwargs)
@@ -289,7 +292,7 @@ class ModuleTracer(torch.fx.Tracer):
         inputs = [(node, keyword_only) for _, node, keyword_only in passed]
         inputs += [(lifted.node, False) for lifted in inner.lifted]
         calls = self.calls.setdefault(first, [])
-        calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants))
+        calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants, fixed))
         if outer is None:
             return result
         positional = tuple(_Node(value) for value, _, _ in passed) + tuple(lifted.value for lifted in inner.lifted)
