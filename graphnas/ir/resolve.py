@@ -153,6 +153,9 @@ def _candidates(value: object) -> Iterator[str]:
         for path in _candidates(type(value)):
             yield f"{path}.{value.name}"
         return
+    if isinstance(value, torch._ops.OpOverload):
+        yield f"torch:ops.{value.namespace}.{value._schema.name.partition('::')[2]}.{value._overloadname}"
+        return
     known = _functions_by_id().get(id(value))
     if known is not None:
         yield known

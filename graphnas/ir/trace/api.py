@@ -21,6 +21,7 @@ from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.facts import report_of
+from graphnas.ir.trace.imported import module_and_inputs
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
@@ -34,8 +35,8 @@ from graphnas.ir.trace.tracer import (
 
 
 def trace(
-    module: nn.Module,
-    example_inputs: Sequence[Any] | torch.Tensor,
+    module: nn.Module | torch.export.ExportedProgram,
+    example_inputs: Sequence[Any] | torch.Tensor | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     *,
     is_leaf: Callable[[nn.Module, str], bool] | None = None,
@@ -47,8 +48,10 @@ def trace(
     reported; only if it looks at data, a copy of it is called once, on ones, to learn what it returns.
 
     Args:
-        module: What to trace.
-        example_inputs: Positional arguments of its forward; shapes and dtypes count, values do not.
+        module: What to trace: a module, a `GraphModule` of torch.fx, or an exported program. The last one is flat,
+            holds for the mode that it was exported in, and keeps the names of its `state_dict`.
+        example_inputs: Positional arguments of its forward; shapes and dtypes count, values do not. An exported program
+            needs none, since it has its own.
         example_kwargs: Keyword arguments of its forward.
         is_leaf: Names further leaves, by module and path.
 
@@ -60,11 +63,9 @@ def trace(
     >>> [f"{site.type} {site.node.type}" for site in model.sites]
     ['Linear f32[1, 2]', 'ReLU f32[1, 2]']
     """
-    if not isinstance(module, nn.Module):
-        raise TraceError(f"trace wants a torch.nn.Module, got {type(module).__name__}; construct the model first")
-    args = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
+    root, args, kwargs = module_and_inputs(module, example_inputs, dict(example_kwargs or {}))
     with recorded_so_far():
-        return _Session(module, args, dict(example_kwargs or {}), is_leaf).run()
+        return _Session(root, args, kwargs, is_leaf).run()
 
 
 class _Session:

@@ -32,6 +32,7 @@ from graphnas.ir.resolve import instantiate
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.evaluate import evaluate
 from graphnas.ir.trace.from_fx import graph_of
+from graphnas.ir.trace.imported import class_name, is_made_up
 from graphnas.ir.trace.prepare import children_of, walk
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.wrappers import computed_tensors, own_class
@@ -122,7 +123,7 @@ class Builder:
         self.notes.extend(known.notes)
         init = _existing(known.init, module, known.inherited if base is not None else frozenset())
         definition = Definition(
-            class_name=own_class(module).__name__,
+            class_name=class_name(module, path) if is_made_up(module) else own_class(module).__name__,
             kind=_kind(module, bool(forwards)),
             children=children,
             parameters=FrozenDict(parameters),
@@ -132,7 +133,7 @@ class Builder:
             init=init,
             label="" if expansion is None else expansion.label,
             base=base,
-            origin=f"{own_class(module).__module__}:{own_class(module).__qualname__}",
+            origin="" if is_made_up(module) else f"{own_class(module).__module__}:{own_class(module).__qualname__}",
         )
         return replace(definition, order=_order(definition, known.order))
 
@@ -254,6 +255,8 @@ def _kind(module: nn.Module, called: bool) -> DefinitionKind:
         return "sequential"
     if called:  # a list or dictionary that somebody gave a forward is an ordinary module
         return "module"
+    if type(module) is nn.Module and module._modules and not module._parameters and not module._buffers:
+        return "list" if list(module._modules) == [str(index) for index in range(len(module._modules))] else "module"
     if isinstance(module, nn.ModuleList):  # names can be given to its items behind its back, by add_module
         names = [name for name, _ in children_of(module)]  # an item may also be None
         return "list" if names == [str(index) for index in range(len(names))] else "dict"

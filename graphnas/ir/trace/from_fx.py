@@ -15,6 +15,7 @@ from graphnas.ir.calls import is_impure
 from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
+from graphnas.ir.trace.imported import is_generated_name
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.tracer import read_training
 from graphnas.ir.types import ObjectType
@@ -127,7 +128,7 @@ def _node(node: torch.fx.Node, names: dict[torch.fx.Node, str], forward_of: Call
         args=tuple(_argument(arg, names) for arg in args),
         kwargs=FrozenDict((name, _argument(arg, names)) for name, arg in node.kwargs.items()),
         type=_GRAD_MODE if target is torch.set_grad_enabled else type_of(node.meta["val"]),
-        hint=node.meta.get("hint", ""),
+        hint="" if is_generated_name(node, _base(node)) else node.meta.get("hint", ""),
         location=node.meta.get("location", ""),
     )
 

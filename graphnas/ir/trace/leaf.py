@@ -24,6 +24,7 @@ from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import RECORD, Record, record_of
 from graphnas.ir.resolve import instantiate, path_of
 from graphnas.ir.trace.admit import wrapped_by
+from graphnas.ir.trace.imported import is_made_up
 from graphnas.ir.trace.wrappers import own_class, wrappers_of
 
 _MISSING = object()
@@ -73,6 +74,8 @@ def is_torch_leaf(module: nn.Module) -> bool:
     """Tell whether a module is of a class of torch's own that is called as it is."""
     kind = own_class(module)
     if not kind.__module__.startswith("torch.") or kind in CONTAINERS or kind is ParametrizationList:
+        return False
+    if is_made_up(module):
         return False
     # What was given a forward of its own, or only calls what it wraps, is not as its class says.
     if "forward" in vars(module) or wrapped_by(module) is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.fx
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
@@ -24,7 +25,12 @@ def copy_structure(module: nn.Module) -> nn.Module:
         TraceError: Something in the model cannot be copied.
     """
     memo: dict[int, Any] = {}
+    graphs: list[nn.Module] = []
     for part in module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            memo[id(part)] = _copy_of_leaf(part)  # its own copying looks at its graph only, and drops the rest
+            graphs.append(part)
+            continue
         if not part._modules and type(part).__module__.startswith("torch.nn.modules."):
             memo[id(part)] = _copy_of_leaf(part)  # most modules are, and keep nothing that they change
             continue
@@ -32,6 +38,9 @@ def copy_structure(module: nn.Module) -> nn.Module:
             if isinstance(tensor, (torch.Tensor, torch.jit.ScriptFunction)):
                 memo[id(tensor)] = tensor
     try:
+        for part in graphs:
+            children = {name: copy.deepcopy(child, memo) for name, child in part._modules.items()}
+            vars(memo[id(part)])["_modules"] = children
         return copy.deepcopy(module, memo)
     except Exception as error:
         raise TraceError(
@@ -41,7 +50,7 @@ def copy_structure(module: nn.Module) -> nn.Module:
 
 
 def _copy_of_leaf(module: nn.Module) -> nn.Module:
-    copied = module.__new__(type(module))
+    copied: nn.Module = object.__new__(type(module))
     vars(copied).update(vars(module))
     for name in ("_parameters", "_buffers"):
         vars(copied)[name] = dict(vars(module)[name])

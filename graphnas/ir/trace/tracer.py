@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.fx
 from torch import nn
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 
@@ -29,6 +30,7 @@ from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_su
 from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
 from graphnas.ir.trace.custom import running_function
 from graphnas.ir.trace.execution import Executor
+from graphnas.ir.trace.imported import public_call
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, plain, wrap
@@ -338,6 +340,8 @@ class ModuleTracer(torch.fx.Tracer):
 
     def call_function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch on fake tensors and record it; called by the mode, which is off meanwhile."""
+        if isinstance(function, OpOverload):
+            function, args = public_call(function, args)
         name = getattr(function, "__name__", "")
         field = is_getter(function)
         if field == "shape" or (name == "size" and len(args) == 1 and not kwargs):
