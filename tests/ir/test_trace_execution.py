@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphnas.errors import TraceError
+from graphnas.ir.abstract import type_of
 from graphnas.ir.trace import trace
 from graphnas.ir.trace.execution import forget_results
 
@@ -68,3 +70,15 @@ def test_leaves_are_replayed_without_memory(size: int) -> None:
     net = nn.Sequential(nn.Linear(size, size, device="meta"), nn.ReLU())
     model = trace(net, torch.empty(1, size, device="meta"))
     assert str(model.root.forwards[0].eval.nodes[-1].type) == f"f32[1, {size}]"
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (0, 3)])
+def test_batch_normalisation_keeps_what_it_is_given(shape: tuple[int, ...]) -> None:
+    node = trace(nn.Sequential(nn.BatchNorm1d(3)), torch.randn(shape)).root.forwards[0].eval.nodes[-1]
+    assert node.type == type_of(nn.BatchNorm1d(3).eval()(torch.randn(shape)))
+
+
+@pytest.mark.parametrize(("layer", "x"), [(nn.BatchNorm2d(3), torch.ones(2, 3)), (nn.BatchNorm1d(3), torch.ones(2, 4))])
+def test_batch_normalisation_refuses_what_torch_refuses(layer: nn.Module, x: Tensor) -> None:
+    with pytest.raises(TraceError, match=r"expected 4D input|weight to be a vector|should contain"):
+        trace(nn.Sequential(layer), x)
