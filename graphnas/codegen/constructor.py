@@ -55,13 +55,14 @@ class Constructor:
             elif step in definition.buffers:
                 body += self._buffer(step, definition.buffers[step])
             elif step in segments:
-                body += initialisation(self.plan, segments[step])
+                built = definition.steps[: definition.steps.index(step)]
+                body += initialisation(self.plan, segments[step], built)
             elif definition.kind == "module":
                 body.append(self._attribute(step, definition))
         contents = self._super_arguments(definition)
         body += self._frozen(definition, "")
         body += self._ties(definition, "")
-        body += initialisation(self.plan, segments[""])
+        body += initialisation(self.plan, segments[""], tuple(definition.children))
         stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
         if not body and not stored and not contents:
             return None

@@ -1,36 +1,48 @@
-"""What a constructor does to parameters once the children are built, in the form a person would write.
+"""What a constructor does to parameters, in the form a person would write.
 
-Calls that treat all leaves of a class alike, in the order of `modules()`, become one loop; anything else is written
-call by call in the recorded order, so that the random numbers are drawn in the same order either way.
+Calls that follow `self.modules()` become a loop that tells modules by their class, and where that does not do by the
+end of their name; anything else is written call by call. Either way the order is the recorded one, so that the same
+random numbers go to the same parameters: a loop is written only if going through it on paper gives exactly the calls
+that were recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
+from torch import nn
+
 from graphnas.codegen import syntax
+from graphnas.codegen.fans import Formula, formula_of
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
+from graphnas.codegen.paths import path_expression
 from graphnas.codegen.structure import ClassPlan
-from graphnas.codegen.syntax import Statement
+from graphnas.codegen.syntax import Expression, Statement
+from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
+from graphnas.errors import GraphNASError
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
-from graphnas.ir.literal import Argument, FrozenDict, Value
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.literal import Argument, FrozenDict
+from graphnas.ir.module import Definition
+from graphnas.ir.resolve import path_of
 
-_Call = tuple[str, str, tuple[Argument, ...], FrozenDict[Argument]]
-"""Name of the parameter, function, further arguments."""
-
-_WITH_CHILDREN = ("MultiheadAttention", "Transformer")
+_MOST_ENDINGS = 6
+"""Most names by which a loop tells modules of one class apart."""
 
 
-def initialisation(plan: ClassPlan, graph: Graph) -> list[Statement]:
-    """Return the statements of `Definition.init`, or of a segment of it."""
+def initialisation(plan: ClassPlan, graph: Graph, built: Sequence[str]) -> list[Statement]:
+    """Return the statements of `Definition.init`, or of a segment of it.
+
+    Args:
+        plan: The class.
+        graph: What is done.
+        built: Names of the children that are there by then.
+    """
     if all(node.operation.kind == "attribute" for node in graph.nodes):
         return []
-    loop = _as_loop(plan.original, graph)
-    return loop if loop is not None else _one_by_one(plan, graph)
+    return _Writer(plan, graph, built).statements()
 
 
 def init_segments(definition: Definition) -> dict[str, Graph]:
@@ -50,110 +62,311 @@ def init_segments(definition: Definition) -> dict[str, Graph]:
         if step and (end <= start or needed[end - 1] >= end):
             segments[step] = EMPTY_GRAPH
             continue
-        piece = nodes[start:end]
-        here = {node.name for node in piece}
-        earlier = dict.fromkeys(value.name for node in piece for value in node.inputs if value.name not in here)
-        segments[step] = replace(definition.init, nodes=(*(reads[name] for name in earlier), *piece))
+        segments[step] = _part(definition.init, nodes[start:end])
         start = end
     return segments
 
 
-def _one_by_one(plan: ClassPlan, graph: Graph) -> list[Statement]:
-    reserved = [item.name for item in plan.parameters]
-    body, _ = graph_body(graph, plan.original, hole=syntax.identifier, reserved=reserved)
-    if all(_is_init(node) or node.operation.kind == "attribute" for node in graph.nodes):
-        return body
-    return [syntax.with_statement(syntax.call(syntax.reference("torch:no_grad")), body)]
+def _part(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """Return a graph of some nodes, and of the attributes that they read."""
+    here = {node.name for node in nodes}
+    earlier = dict.fromkeys(value.name for node in nodes for value in node.inputs if value.name not in here)
+    return replace(graph, nodes=(*(graph[name] for name in earlier), *nodes))
 
 
-def _is_init(node: Node) -> bool:
-    return node.operation.kind == "function" and node.operation.target.startswith("torch.nn.init:")
+@dataclass(frozen=True)
+class _Branch:
+    """What a loop does to modules: those of `kinds`, if any are given, whose name has an ending, or has none of them.
 
+    `recipe` has the calls for one module, each with whether the tensor may be absent.
+    """
 
-def _as_loop(original: Definition, graph: Graph) -> list[Statement] | None:
-    calls = _calls(graph)
-    leaves = list(_leaves(original, ""))
-    if calls is None or len(calls) < 3 or any(part in leaf.type for _, leaf in leaves for part in _WITH_CHILDREN):
-        return None
-    if any(leaf.opaque or not leaf.target.startswith("torch.nn:") for _, leaf in leaves):
-        return None
-    by_leaf: dict[str, list[_Call]] = {}
-    for path, call in calls:
-        by_leaf.setdefault(path, []).append(call)
-    expected = [(path, call) for path, _ in leaves for call in by_leaf.get(path, [])]
-    if expected != calls:
-        return None
-    recipes: dict[str, list[_Call]] = {}
-    lacking: dict[str, list[str]] = {}
-    for path, leaf in leaves:
-        known = recipes.setdefault(leaf.target, by_leaf.get(path, []))
-        if known != by_leaf.get(path, []):
-            longer, shorter = sorted((known, by_leaf.get(path, [])), key=len, reverse=True)
-            if [call for call in longer if call[0] != "bias"] != shorter:
+    kinds: tuple[type[nn.Module], ...]
+    recipe: tuple[Call, ...]
+    optional: frozenset[str] = frozenset()
+    endings: tuple[str, ...] = ()
+    others: bool = False
+
+    def takes(self, visit: Visit) -> bool:
+        if self.kinds and (visit.kind is None or not issubclass(visit.kind, self.kinds)):
+            return False
+        return not self.endings or visit.path.endswith(self.endings) != self.others
+
+    def calls(self, visit: Visit) -> tuple[Call, ...] | None:
+        """Return what is done to a module, None if it lacks something."""
+        found: list[Call] = []
+        for call in self.recipe:
+            if visit.tensors.get(call.tensor) is not None:
+                found.append(_applied(call, visit))
+            elif call.tensor not in self.optional:
                 return None
-            recipes[leaf.target] = longer
-            lacking[leaf.target] = ["bias"]
-    for path, leaf in leaves:  # a leaf with a bias that was left alone must stay so
-        missing = [call for call in recipes[leaf.target] if call not in by_leaf.get(path, [])]
-        if missing and leaf.kwargs.get("bias") is not False:
-            return None
-    return _loop({target: recipe for target, recipe in recipes.items() if recipe}, lacking)
+        return tuple(found)
 
 
-def _loop(recipes: dict[str, list[_Call]], lacking: dict[str, list[str]]) -> list[Statement]:
-    """Return `for m in self.modules(): if isinstance(m, nn.Conv2d): ...`, equal recipes under one test."""
-    literals = Literals()
-    grouped: list[tuple[list[str], list[_Call]]] = []
-    for target, recipe in recipes.items():
-        same = next((item for item in grouped if item[1] == recipe and not lacking.get(target)), None)
-        if same is not None and not any(lacking.get(item) for item in same[0]):
-            same[0].append(target)
-        else:
-            grouped.append(([target], recipe))
-    branch: list[Statement] = []
-    for targets, recipe in reversed(grouped):
+class _Writer:
+    def __init__(self, plan: ClassPlan, graph: Graph, built: Sequence[str]) -> None:
+        self.plan = plan
+        self.graph = graph
+        self.literals = Literals()
+        self.visits = visits(plan.original, built)
+        # Where the class stands for several definitions, other shapes and biases may meet in it.
+        self.is_single = not plan.parameters
+
+    def statements(self) -> list[Statement]:
         body: list[Statement] = []
-        for name, function, args, kwargs in recipe:
-            weight = syntax.dotted(f"m.{name}")
-            options = [(str(key), literals.write(item)) for key, item in kwargs.items()]
-            call = syntax.call(syntax.reference(function), [weight, *map(literals.write, args)], options)
-            statement: Statement = syntax.expression_statement(call)
-            if name in lacking.get(targets[0], []):
-                test = syntax.comparison("is not", weight, syntax.literal("None"))
-                statement = syntax.if_statement(test, [statement])
-            body.append(statement)
-        classes = [syntax.reference(target) for target in targets]
+        needs_no_grad = False
+        for piece in pieces(self.graph):
+            needs_no_grad = needs_no_grad or bool(piece.nodes) or any(call.needs_no_grad for call in piece.calls)
+            if piece.nodes:
+                reserved = [item.name for item in self.plan.parameters]
+                part = _part(self.graph, piece.nodes)
+                body += graph_body(part, self.plan.original, hole=syntax.identifier, reserved=reserved)[0]
+            elif self.visits is None:
+                body += [self._statement(call, self._tensor(call)) for call in piece.calls]
+            else:
+                for run in passes(self.visits, piece.calls):
+                    body += self._run(self.visits, run)
+        return [syntax.with_statement(syntax.call(syntax.reference("torch:no_grad")), body)] if needs_no_grad else body
+
+    def _run(self, found: list[Visit], run: list[tuple[int, Call]]) -> list[Statement]:
+        """Return the calls of one way through the modules, as a loop if that is shorter."""
+        whole = [
+            call._replace(tensor=found[number].tensors[call.tensor] or "") if number else call for number, call in run
+        ]
+        one_by_one = [self._statement(call, self._tensor(call)) for call in whole]
+        branches = _branches(found, run, is_single=self.is_single) if run[0][0] else None
+        if branches is None:
+            return one_by_one
+        loop = self._loop(branches)
+        return [loop] if _size(loop) < sum(map(_size, one_by_one)) else one_by_one
+
+    def _loop(self, branches: Sequence[_Branch]) -> Statement:
+        """Return `for m in self.modules(): if isinstance(m, nn.Conv2d): ...`."""
+        named = any(branch.endings for branch in branches)
+        other: list[Statement] = []
+        for branch in reversed(branches):
+            body: list[Statement] = []
+            for call in branch.recipe:
+                tensor = syntax.dotted(f"m.{call.tensor}")
+                statement = self._statement(call, tensor)
+                if call.tensor in branch.optional:
+                    test = syntax.comparison("is not", tensor, syntax.literal("None"))
+                    if body and body[-1].kind == "if" and body[-1].parts[0] == test:
+                        statement = syntax.if_statement(test, [*body.pop().parts[1].parts, statement])
+                    else:
+                        statement = syntax.if_statement(test, [statement])
+                body.append(statement)
+            other = [syntax.if_statement(_test(branch), body, other)]
+        if named:
+            target = syntax.tuple_of([syntax.identifier("name"), syntax.identifier("m")], bare=True)
+            return syntax.for_loop(target, syntax.call(syntax.dotted("self.named_modules")), other)
+        return syntax.for_loop(syntax.identifier("m"), syntax.call(syntax.dotted("self.modules")), other)
+
+    def _tensor(self, call: Call) -> Expression:
+        return path_expression(self.plan.original, call.tensor)
+
+    def _statement(self, call: Call, tensor: Expression) -> Statement:
+        for index in call.part:
+            tensor = syntax.subscript(tensor, self.literals.index(index))
+        args = [self._argument(item) for item in call.args]
+        kwargs = [(str(name), self._argument(item)) for name, item in call.kwargs.items()]
+        if call.is_method:
+            return syntax.expression_statement(syntax.call(syntax.attribute(tensor, call.target), args, kwargs))
+        return syntax.expression_statement(syntax.call(syntax.reference(call.target), [tensor, *args], kwargs))
+
+    def _argument(self, item: Argument | Formula) -> Expression:
+        return item.write("m") if isinstance(item, Formula) else self.literals.write(item)
+
+
+def _test(branch: _Branch) -> Expression:
+    tests: list[Expression] = []
+    if branch.kinds:
+        classes = [syntax.reference(path_of(kind)) for kind in branch.kinds]
         kind = classes[0] if len(classes) == 1 else syntax.tuple_of(classes)
-        test = syntax.call(syntax.identifier("isinstance"), [syntax.identifier("m"), kind])
-        branch = [syntax.if_statement(test, body, branch)]
-    if not branch:
-        return []
-    return [syntax.for_loop(syntax.identifier("m"), syntax.call(syntax.dotted("self.modules")), branch)]
+        tests.append(syntax.call(syntax.identifier("isinstance"), [syntax.identifier("m"), kind]))
+    if branch.endings:
+        texts = [syntax.string(ending) for ending in branch.endings]
+        given = texts[0] if len(texts) == 1 else syntax.tuple_of(texts)
+        ends = syntax.call(syntax.dotted("name.endswith"), [given])
+        tests.append(syntax.unary("not", ends) if branch.others else ends)
+    return tests[0] if len(tests) == 1 else syntax.boolean("and", *tests)
 
 
-def _calls(graph: Graph) -> list[tuple[str, _Call]] | None:
-    """Return `(leaf, call)` for each call, None if anything but calls of nn.init on parameters is there."""
-    paths: dict[str, str] = {}
-    found: list[tuple[str, _Call]] = []
-    for node in graph.nodes:
-        if node.operation.kind == "attribute":
-            paths[node.name] = node.operation.target
-            continue
-        if not _is_init(node) or not node.args or not isinstance(node.args[0], Value):
+def _branches(found: Sequence[Visit], run: Sequence[tuple[int, Call]], *, is_single: bool) -> list[_Branch] | None:
+    """Return the branches of a loop that does exactly what was done, None if there is no such loop."""
+    recipes: dict[int, tuple[Call, ...]] = {}
+    for number, call in run:
+        recipes[number] = (*recipes.get(number, ()), call)
+    kinds = dict.fromkeys(found[number].kind for number in sorted(recipes))
+    special: list[_Branch] = []
+    general: list[_Branch] = []
+    for kind in kinds:
+        numbers = [number for number, visit in enumerate(found) if visit.kind is kind and number]
+        branches = _branches_of(kind, numbers, found, recipes, is_single=is_single)
+        if branches is None:
             return None
-        leaf, _, name = paths.get(node.args[0].name, "").rpartition(".")
-        if not leaf or any(value.name in paths for value in node.inputs[1:]):
+        special += [branch for branch in branches if branch.endings and not branch.others]
+        general += [branch for branch in branches if not branch.endings or branch.others]
+    branches = [*special, *_joined(general)]
+    for number, visit in enumerate(found):
+        branch = next((item for item in branches if item.takes(visit)), None)
+        done = () if branch is None else branch.calls(visit)
+        if done != recipes.get(number, ()):
             return None
-        found.append((leaf, (name, node.operation.target, node.args[1:], node.kwargs)))
-    return found
+    return branches
 
 
-def _leaves(definition: Definition, prefix: str) -> Iterator[tuple[str, ModuleSpec]]:
-    shared = {tie.path for tie in definition.ties}
-    for name, child in definition.children.items():
-        if name in shared:
+def _joined(branches: Sequence[_Branch]) -> Iterator[_Branch]:
+    """Yield branches, those that do the same to several classes as one."""
+    groups: dict[tuple[object, ...], list[_Branch]] = {}
+    for branch in branches:
+        groups.setdefault((branch.recipe, branch.endings, branch.others), []).append(branch)
+    for group in groups.values():
+        kinds = tuple(kind for branch in group for kind in branch.kinds)
+        yield replace(group[0], kinds=kinds, optional=frozenset[str]().union(*(branch.optional for branch in group)))
+
+
+def _branches_of(
+    kind: type[nn.Module] | None,
+    numbers: Sequence[int],
+    found: Sequence[Visit],
+    recipes: dict[int, tuple[Call, ...]],
+    *,
+    is_single: bool,
+) -> list[_Branch] | None:
+    """Return the branches for the modules of one class: one for each way in which they are treated."""
+    groups = _groups(numbers, found, recipes, is_single=is_single)
+    kinds = () if kind is None else (kind,)
+    if kind is not None and not _can_be_named(kind):
+        return None
+    untouched = [number for number in numbers if number not in groups]
+    by_recipe: dict[tuple[Call, ...], list[int]] = {}
+    for number, recipe in groups.items():
+        by_recipe.setdefault(recipe, []).append(number)
+    ordered = sorted(by_recipe.items(), key=lambda item: -len(item[1]))
+    others = [number for number in range(1, len(found)) if kind is None and number not in groups] or untouched
+    branches: list[_Branch] = []
+    for place, (recipe, members) in enumerate(ordered):
+        optional = frozenset(
+            call.tensor for call in recipe for number in members if found[number].tensors.get(call.tensor) is None
+        )
+        if optional and not is_single:
+            return None
+        branch = _Branch(kinds, recipe, optional)
+        rest = [number for number in groups if number not in members] if place else []
+        if kind is not None and place == 0 and not untouched:
+            branches.append(branch)  # what is left once the other ways are told by name
             continue
-        if isinstance(child, ModuleSpec):
-            yield f"{prefix}{name}", child
-        else:
-            yield from _leaves(child, f"{prefix}{name}.")
+        outside = [found[number].path for number in (*rest, *others)]
+        names = [found[number].path for number in members]
+        endings = _endings(names, outside)
+        if endings is not None:
+            branches.append(replace(branch, endings=endings))
+            continue
+        # Those that are left alone may be told by name instead.
+        endings = _endings(outside, names) if kind is not None and place == 0 else None
+        if endings is None:
+            return None
+        branches.append(replace(branch, endings=endings, others=True))
+    return branches
+
+
+def _can_be_named(kind: type[nn.Module]) -> bool:
+    try:
+        return path_of(kind).startswith("torch.nn:")
+    except GraphNASError:
+        return False
+
+
+def _groups(
+    numbers: Sequence[int], found: Sequence[Visit], recipes: dict[int, tuple[Call, ...]], *, is_single: bool
+) -> dict[int, tuple[Call, ...]]:
+    """Return, for each module that is touched, the recipe that it shares with others."""
+    groups: dict[int, tuple[Call, ...]] = {}
+    distinct = dict.fromkeys(recipes[number] for number in numbers if number in recipes)
+    if is_single:
+        for merged in _with_formulas(distinct, numbers, found, recipes):
+            distinct = dict.fromkeys([merged, *distinct])
+    longest_first = sorted(distinct, key=lambda recipe: (-_has_formula(recipe), -len(recipe)))
+    for number in numbers:
+        mine = recipes.get(number, ())
+        for recipe in longest_first:
+            present = [call for call in recipe if found[number].tensors.get(call.tensor) is not None]
+            if present and tuple(_applied(call, found[number]) for call in present) == mine:
+                groups[number] = recipe
+                break
+    return groups
+
+
+def _with_formulas(
+    distinct: dict[tuple[Call, ...], None],
+    numbers: Sequence[int],
+    found: Sequence[Visit],
+    recipes: dict[int, tuple[Call, ...]],
+) -> Iterator[tuple[Call, ...]]:
+    """Yield recipes in which numbers that differ from module to module are formulas."""
+    alike: dict[tuple[object, ...], list[tuple[Call, ...]]] = {}
+    for recipe in distinct:
+        alike.setdefault(tuple(_bare(call) for call in recipe), []).append(recipe)
+    for variants in alike.values():
+        members = [number for number in numbers if recipes.get(number) in variants]
+        modules = [module for number in members if (module := found[number].module) is not None]
+        if len(variants) < 2 or len(modules) < len(members):
+            continue
+        merged: list[Call] = []
+        for place, call in enumerate(variants[0]):
+            calls = [recipes[number][place] for number in members]
+            args = [_merged([item.args[index] for item in calls], modules) for index in range(len(call.args))]
+            kwargs = [(name, _merged([item.kwargs[name] for item in calls], modules)) for name in call.kwargs]
+            merged.append(call._replace(args=tuple(args), kwargs=FrozenDict(kwargs)))
+        if _has_formula(tuple(merged)) and all(_is_merged(call) for call in merged):
+            yield tuple(merged)
+
+
+def _merged(values: Sequence[Argument], modules: Sequence[nn.Module]) -> Argument:
+    """Return the value where all agree, a formula that gives all of them, or else the absence of one, `...`."""
+    if all(type(value) is type(values[0]) and value == values[0] for value in values):
+        return values[0]
+    formula = formula_of(modules, values)
+    return ... if formula is None else formula
+
+
+def _is_merged(call: Call) -> bool:
+    return all(item is not ... for item in (*call.args, *call.kwargs.values()))
+
+
+def _has_formula(recipe: tuple[Call, ...]) -> bool:
+    return any(isinstance(item, Formula) for call in recipe for item in (*call.args, *call.kwargs.values()))
+
+
+def _bare(call: Call) -> tuple[object, ...]:
+    """Return a call without its numbers."""
+    kinds = [None if type(item) in (int, float) else item for item in (*call.args, *call.kwargs.values())]
+    return (call.tensor, call.part, call.target, tuple(call.kwargs), *kinds)
+
+
+def _applied(call: Call, visit: Visit) -> Call:
+    """Return a call with the numbers for one module in the place of formulas."""
+
+    def value(item: Argument | Formula) -> Argument:
+        return item.value(visit.module) if isinstance(item, Formula) and visit.module is not None else item
+
+    if not _has_formula((call,)):
+        return call
+    args = tuple(value(item) for item in call.args)
+    return call._replace(args=args, kwargs=FrozenDict((name, value(item)) for name, item in call.kwargs.items()))
+
+
+def _endings(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...] | None:
+    """Return a few endings that all of `names` have and none of the others, None if there are none."""
+    depth = max((name.count(".") for name in names), default=0) + 1
+    for length in range(1, depth + 1):
+        found = tuple(dict.fromkeys(".".join(name.split(".")[-length:]) for name in names))
+        if len(found) <= _MOST_ENDINGS and not any(name.endswith(found) for name in others):
+            return found
+    return None
+
+
+def _size(tree: syntax.Tree) -> int:
+    """Return about how many nodes of syntax a tree has."""
+    return 1 + tree.text.count(".") + tree.text.count(":") + sum(map(_size, tree.parts))

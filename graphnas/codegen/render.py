@@ -17,6 +17,7 @@ _NOT = 5
 _COMPARISON = 6
 _UNARY = 14
 _CONDITIONAL = 1
+_BOOLEAN: dict[str, tuple[int, type[cst.BaseBooleanOp]]] = {"or": (3, cst.Or), "and": (4, cst.And)}
 _POWER = 15
 _BINARY: dict[str, tuple[int, type[cst.BaseBinaryOp]]] = {
     "|": (8, cst.BitOr),
@@ -212,6 +213,11 @@ class Renderer:
             operator = cst.Power(whitespace_before=_NO_SPACE, whitespace_after=_NO_SPACE)
         return cst.BinaryOperation(left=left, operator=operator, right=right)
 
+    def _boolean(self, tree: Tree) -> cst.BaseExpression:
+        own, kind = _BOOLEAN[tree.text]
+        left, right = self._above(tree.parts[0], own), self._above(tree.parts[1], own + 1)
+        return cst.BooleanOperation(left=left, operator=kind(), right=right)
+
     def _unary(self, tree: Tree) -> cst.BaseExpression:
         own = _NOT if tree.text == "not" else _UNARY
         return cst.UnaryOperation(_UNARY_OPERATORS[tree.text](), self._above(tree.parts[0], own))
@@ -306,6 +312,8 @@ def _precedence(node: cst.BaseExpression) -> int:
         return _ATOM
     if isinstance(node, cst.BinaryOperation):
         return next(level for level, kind in _BINARY.values() if isinstance(node.operator, kind))
+    if isinstance(node, cst.BooleanOperation):
+        return next(level for level, kind in _BOOLEAN.values() if isinstance(node.operator, kind))
     if isinstance(node, cst.UnaryOperation):
         return _NOT if isinstance(node.operator, cst.Not) else _UNARY
     if isinstance(node, cst.Comparison):

@@ -25,7 +25,7 @@ class Tree(NamedTuple):
     | `attribute` | what follows the dot | object |
     | `subscript` | | object, indices; `slice` has three parts, `absent` where there is nothing |
     | `call` | | function, arguments; `keyword` has its name as text, `star` has `*` or `**` |
-    | `binary`, `unary`, `comparison` | operator | operands |
+    | `binary`, `unary`, `comparison`, `boolean` | operator | operands |
     | `conditional` | | value, test, other value |
     | `tuple`, `list`, `dict` | `bare` for a tuple without parentheses | items; `pair`s for a dict |
     | `comprehension` | | element, target, iterable, and more pairs of target and iterable |
@@ -99,6 +99,11 @@ def integer(value: int) -> Expression:
 def binary(operator: str, left: Expression, right: Expression) -> Expression:
     """Return `left operator right`."""
     return Tree("binary", operator, (left, right))
+
+
+def boolean(operator: str, left: Expression, right: Expression) -> Expression:
+    """Return `left and right`, or `left or right`."""
+    return Tree("boolean", operator, (left, right))
 
 
 def unary(operator: str, operand: Expression) -> Expression:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,11 @@ from torch import nn
 
 from graphnas.errors import GraphNASError
 from graphnas.ir.abstract import type_of
-from graphnas.ir.calls import canonical_call, is_getter
+from graphnas.ir.calls import canonical_call, is_getter, is_tensor_method
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
-from graphnas.ir.tape import INIT_MODULE, Entry, Tape, flat, storage, tensors_in
+from graphnas.ir.tape import INIT_MODULE, Entry, Tape, bound, flat, storage, tensors_in
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,16 @@ class _Describer:
                 continue
             path, tensor = paths[place]
             entry = reader.entries[index]
+            if not is_replaced and _changes_nothing(entry):
+                continue
             try:
                 if is_replaced:
                     name = builder.copy(path, tensor, self.reader.origin(tensor))
                 else:
                     given = [*tensors_in(entry.args), *tensors_in(entry.kwargs)]
                     for step in reader.needed(given, partial(self._changes_before, paths=paths, end=index)):
-                        builder.add(step)
+                        if not self._is_alias(reader.entries[step], paths):
+                            builder.add(step)
                     name = builder.add(index).name
             except _UntoldError as reason:
                 what = "a new value" if is_replaced else getattr(entry.function, "__name__", "an initialisation")
@@ -216,6 +219,11 @@ class _Describer:
             if entry.by_base:
                 self.inherited[f"%{name}"] = None
         return builder.graph(None) if builder.nodes else EMPTY_GRAPH
+
+    def _is_alias(self, entry: Entry, paths: Mapping[int, tuple[str, torch.Tensor]]) -> bool:
+        """Tell whether a call only gives another name to a parameter, or to a part of one."""
+        made = [item for item in flat(entry.result) if isinstance(item, torch.Tensor)]
+        return not entry.storage and all(storage(item) in paths for item in made)
 
     def _changes_before(self, item: torch.Tensor, paths: Mapping[int, tuple[str, torch.Tensor]], end: int) -> list[int]:
         """Return the calls before `end` that changed a tensor which is no parameter."""
@@ -311,6 +319,8 @@ class _GraphBuilder:
         return node.name
 
     def _node(self, entry: Entry) -> Node:
+        if entry.storage in self.paths:
+            entry = _as_initialiser(entry)
         function, args, kwargs = entry.function, entry.args, entry.kwargs
         if field := is_getter(function):
             operation = Operation("field", field)
@@ -377,6 +387,43 @@ class _GraphBuilder:
         count = self.names.get(base, 0)
         self.names[base] = count + 1
         return f"{base}_{count}" if count else base
+
+
+_METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "normal_": ("normal_", ("mean", "std")),
+    "uniform_": ("uniform_", ("a", "b")),
+    "zero_": ("zeros_", ()),
+    "fill_": ("constant_", ("val",)),
+}
+"""Methods of tensors that a function of `torch.nn.init` stands for, and the names of its arguments."""
+
+_CONSTANTS = {0: "zeros_", 1: "ones_"}
+
+
+def _as_initialiser(entry: Entry) -> Entry:
+    """Return a call that sets a parameter as a call of `torch.nn.init`, if one does the same."""
+    name, rest = getattr(entry.function, "__name__", ""), entry.args[1:]
+    if not entry.init and is_tensor_method(entry.function) and name in _METHODS and not entry.kwargs:
+        init, names = _METHODS[name]
+        if len(rest) <= len(names) and all(type(item) in (int, float) for item in rest):
+            args, kwargs = bound(vars(nn.init)[init], entry.args[:1], dict(zip(names, rest, strict=False)))
+            entry = replace(entry, function=vars(nn.init)[init], init=init, args=args, kwargs=kwargs)
+    if entry.init == "constant_" and type(entry.args[1]) in (int, float) and entry.args[1] in _CONSTANTS:
+        init = _CONSTANTS[entry.args[1]]
+        entry = replace(entry, function=vars(nn.init)[init], init=init, args=entry.args[:1])
+    return entry
+
+
+def _changes_nothing(entry: Entry) -> bool:
+    """Tell whether a call is a step of a general formula that changes nothing here, such as adding a mean of zero."""
+    name, rest = getattr(entry.function, "__name__", ""), entry.args[1:]
+    neutral = {"add_": 0, "sub_": 0, "mul_": 1, "div_": 1}.get(name)
+    return (
+        is_tensor_method(entry.function)
+        and not entry.kwargs
+        and len(rest) == 1
+        and (type(rest[0]) in (int, float) and rest[0] == neutral)
+    )
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -113,7 +113,7 @@ class Tape(TorchFunctionMode):
             init, function, args, kwargs = call.name, vars(nn.init)[call.name], call.args, call.kwargs
         elif getattr(function, "__module__", "") == INIT_MODULE:
             init = name
-            args, kwargs = _bound(function, args, kwargs)
+            args, kwargs = bound(function, args, kwargs)
         changed = _changed(function, args, kwargs)
         if changed is None and not any(isinstance(item, torch.Tensor) for item in flat(result)):
             return
@@ -216,7 +216,7 @@ def _initialiser_call(frame: FrameType) -> _InitialiserCall | None:
             return None
         if not _does_the_same(code, frame.f_globals, name, options, tensor):
             return None
-    return _InitialiserCall(frame, name, *_bound(function, (), given))
+    return _InitialiserCall(frame, name, *bound(function, (), given))
 
 
 _TRIED: dict[tuple[Any, ...], bool] = {}
@@ -249,19 +249,21 @@ def _does_the_same(
     return _TRIED[key]
 
 
-def _bound(
+def bound(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call: required ones by position, others by keyword, defaults left out."""
     signature = inspect.signature(function)
-    bound = signature.bind(*args, **kwargs).arguments
+    given = signature.bind(*args, **kwargs).arguments
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-    required = tuple(value for name, value in bound.items() if defaults[name] is inspect.Parameter.empty)
-    return required, {
-        name: value
-        for name, value in list(bound.items())[len(required) :]
-        if type(value) is not type(defaults[name]) or value != defaults[name]
-    }
+    required = tuple(value for name, value in given.items() if defaults[name] is inspect.Parameter.empty)
+    others = list(given.items())[len(required) :]
+    return required, {name: value for name, value in others if not _is_default(value, defaults[name])}
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    numbers = type(value) in (int, float) and type(default) in (int, float)
+    return (numbers or type(value) is type(default)) and bool(value == default)
 
 
 def _changed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:

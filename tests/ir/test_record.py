@@ -70,7 +70,7 @@ def test_initialisation_of_a_resnet_is_recorded_in_order() -> None:
         record = record_of(ResNet18())
     assert record is not None
     found = calls(record.findings.init)
-    assert found[:3] == [("conv1.weight", "kaiming_normal_"), ("bn1.weight", "constant_"), ("bn1.bias", "constant_")]
+    assert found[:3] == [("conv1.weight", "kaiming_normal_"), ("bn1.weight", "ones_"), ("bn1.bias", "zeros_")]
     assert len(found) == 20 + 2 * 20
     kaiming = record.findings.init.nodes[1]
     assert dict(kaiming.kwargs) == {"mode": "fan_out", "nonlinearity": "relu"}

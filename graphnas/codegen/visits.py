@@ -1,0 +1,195 @@
+"""What a loop over `self.modules()` meets, and what the recorded initialisation did to each module that it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from torch import nn
+
+from graphnas.errors import GraphNASError
+from graphnas.ir.fingerprint import resolve_ties
+from graphnas.ir.graph import Graph, Node
+from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
+from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.resolve import instantiate
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One module, as the loop meets it.
+
+    Attributes:
+        path: Its name in `self.named_modules()`.
+        kind: Its class if that is torch's, or the class of torch that it derives from; None for the user's own.
+        tensors: Its parameters and buffers by name, as paths under which they were built; None for absent ones.
+        module: A module of torch like it on the meta device, None for the user's own.
+    """
+
+    path: str
+    kind: type[nn.Module] | None
+    tensors: Mapping[str, str | None]
+    module: nn.Module | None = None
+
+
+class Call(NamedTuple):
+    """An operation that changes a parameter in place.
+
+    Attributes:
+        tensor: The parameter: its path, or its name where the module is known.
+        part: Which part of it is changed, in a tuple; empty for the whole.
+        target: `torch.nn.init:normal_`, or the name of a method.
+        args: Further arguments.
+        kwargs: Keyword arguments.
+    """
+
+    tensor: str
+    part: tuple[Argument, ...]
+    target: str
+    args: tuple[Argument, ...]
+    kwargs: FrozenDict[Argument]
+
+    @property
+    def is_method(self) -> bool:
+        """Whether it is a method of the tensor."""
+        return ":" not in self.target
+
+    @property
+    def needs_no_grad(self) -> bool:
+        """Whether it fails on a parameter unless gradients are off; the functions of `torch.nn.init` see to that."""
+        return self.is_method or bool(self.part)
+
+
+@dataclass
+class Piece:
+    """A part of an initialisation: calls one after the other, or nodes that are not of this form."""
+
+    calls: list[Call] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+
+
+def visits(definition: Definition, built: Sequence[str]) -> list[Visit] | None:
+    """Return the modules that a loop meets, in its order; None where something holds modules that are not known.
+
+    Args:
+        definition: That of the module itself, which comes first.
+        built: Names of the children that are there when the loop is run.
+    """
+    try:
+        return list(_visits(definition, definition, "", frozenset(built)))
+    except GraphNASError:
+        return None
+
+
+def _visits(root: Definition, found: Definition, path: str, built: frozenset[str]) -> Iterator[Visit]:
+    def resolved(name: str) -> str:
+        return resolve_ties(root, _join(path, name))
+
+    base = None if found.base is None else _module(found.base)
+    tensors: dict[str, str | None] = {name: resolved(name) for name in (*found.parameters, *found.buffers)}
+    if base is not None:
+        for name, tensor in (*base._parameters.items(), *base._buffers.items()):
+            tensors.setdefault(name, None if tensor is None else resolved(name))
+    yield Visit(path, None if base is None else type(base), tensors, base)
+    for name, child in found.children.items():
+        here = _join(path, name)
+        if (not path and name not in built) or resolve_ties(root, here) != here:
+            continue
+        if isinstance(child, Definition):
+            yield from _visits(root, child, here, built)
+            continue
+        for below, module in _module(child).named_modules():
+            place = _join(here, below)
+            own = {
+                key: None if tensor is None else resolve_ties(root, _join(place, key))
+                for key, tensor in (*module._parameters.items(), *module._buffers.items())
+            }
+            yield Visit(place, type(module), own, module)
+
+
+@lru_cache(maxsize=1024)
+def _module(spec: ModuleSpec) -> nn.Module:
+    if spec.wrappers:
+        raise GraphNASError(f"{spec.type} computes its parameters")
+    return instantiate(spec, "meta")
+
+
+def pieces(graph: Graph) -> list[Piece]:
+    """Return an initialisation in pieces, in order; a value never goes from one piece to another."""
+    tensors: dict[str, tuple[str, tuple[Argument, ...]]] = {}
+    items: list[Call | Node] = []
+    views: dict[str, Node] = {}
+    for node in graph.nodes:
+        if node.operation.kind == "attribute":
+            tensors[node.name] = (node.operation.target, ())
+            continue
+        part = _part(node, tensors)
+        if part is not None:
+            tensors[node.name], views[node.name] = part, node
+            continue
+        call = _call(node, tensors)
+        items.append(node if call is None else call)
+    found: list[Piece] = []
+    for item in items:
+        if not found or bool(found[-1].nodes) != isinstance(item, Node):
+            found.append(Piece())
+        if isinstance(item, Node):
+            needed = [views[value.name] for value in item.inputs if value.name in views]
+            found[-1].nodes += [node for node in needed if node not in found[-1].nodes]
+            found[-1].nodes.append(item)
+        else:
+            found[-1].calls.append(item)
+    known: dict[str, int] = {}
+    for number, piece in enumerate(found):
+        known.update((node.name, number) for node in piece.nodes if node.name not in views)
+        if any(known.get(value.name, number) != number for node in piece.nodes for value in node.inputs):
+            return [Piece(nodes=[node for node in graph.nodes if node.operation.kind != "attribute"])]
+    return found
+
+
+def _part(
+    node: Node, tensors: Mapping[str, tuple[str, tuple[Argument, ...]]]
+) -> tuple[str, tuple[Argument, ...]] | None:
+    if node.operation.target != "operator:getitem" or not isinstance(node.args[0], Value) or values_in(node.args[1]):
+        return None
+    path, index = tensors.get(node.args[0].name, ("", ()))
+    return (path, (node.args[1],)) if path and not index else None
+
+
+def _call(node: Node, tensors: Mapping[str, tuple[str, tuple[Argument, ...]]]) -> Call | None:
+    target = node.operation.target
+    in_place = target.startswith("torch.nn.init:") or (node.operation.kind == "method" and target.endswith("_"))
+    if not in_place or not node.args or not isinstance(node.args[0], Value) or node.args[0].name not in tensors:
+        return None
+    if values_in((node.args[1:], node.kwargs)):
+        return None
+    path, index = tensors[node.args[0].name]
+    return Call(path, index, target, node.args[1:], node.kwargs)
+
+
+def passes(found: Sequence[Visit], calls: Sequence[Call]) -> list[list[tuple[int, Call]]]:
+    """Return calls by the modules that a loop meets, with their bare names; a new list where it has to start again.
+
+    Calls on what no loop meets, and on the module itself, get a list of their own, under the number 0.
+    """
+    places: dict[str, list[tuple[int, str]]] = {}
+    for number, visit in enumerate(found):
+        for name, path in visit.tensors.items():
+            if path is not None:
+                places.setdefault(path, []).append((number, name))
+    result: list[list[tuple[int, Call]]] = []
+    current = 0
+    for call in calls:
+        options = places.get(call.tensor, [(0, call.tensor)])
+        number, name = next((item for item in options if item[0] >= current), options[0])
+        if not result or number < current or (number == 0) != (current == 0):
+            result.append([])
+        result[-1].append((number, call._replace(tensor=name) if number else call))
+        current = number
+    return result
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
