@@ -12,7 +12,7 @@ import io
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -45,12 +45,15 @@ class Record:
         args: Positional arguments of its constructor.
         kwargs: Keyword arguments of its constructor.
         findings: How its tensors came about.
+        attributes: Its own attributes at the end of its construction: the keys of dictionaries, and of others whether
+            they were None.
     """
 
     cls: type[nn.Module]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
+    attributes: Mapping[str, tuple[Any, ...] | bool] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Record:
         # Copies of a module were constructed like the original; its arguments are not theirs to copy.
@@ -111,6 +114,19 @@ class _Recorder:
             record = record_of(module)
             if record is not None:
                 record.findings = findings
+                record.attributes = record.attributes or _attributes(module)
+
+
+OF_TORCH = frozenset(vars(nn.Module())) | {RECORD}
+"""Names of the attributes that every module has."""
+
+
+def _attributes(module: nn.Module) -> dict[str, tuple[Any, ...] | bool]:
+    return {
+        name: tuple(value) if type(value) is dict else value is None
+        for name, value in vars(module).items()
+        if name not in OF_TORCH
+    }
 
 
 _ACTIVE: ContextVar[_Recorder | None] = ContextVar("graphnas_recorder", default=None)

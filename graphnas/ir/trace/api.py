@@ -17,6 +17,7 @@ from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
 from graphnas.ir.report import OpaqueModule
 from graphnas.ir.source import place_of_error, seen_lines
 from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
+from graphnas.ir.trace.caches import Kept, put_back, take_off
 from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
@@ -92,6 +93,9 @@ class _Session:
         self.watch_randomness = False
         self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
         self.eval_only = ""
+        self.stays: dict[Kept, None] = {}
+        self.taken: tuple[Kept, ...] = ()
+        self.filled: dict[Kept, None] = {}
 
     def run(self) -> Model:
         refuse_unfit(self.module, (*self.args, self.kwargs) if self.kwargs else self.args)
@@ -99,9 +103,13 @@ class _Session:
         self.forced |= forced_modes(self.module)
         while True:
             try:
+                self.filled.clear()
                 with seen_lines(self.lines):
                     eval_calls, depends = self._attempt(training=False)
                     train_calls = self._train_calls() if depends else None
+                if len(self.filled) < len(self.taken):
+                    self.stays |= dict.fromkeys(kept for kept in self.taken if kept not in self.filled)
+                    continue
             except LeakedValueError as leak:
                 self.inlined[leak.path] = None
                 continue
@@ -114,7 +122,12 @@ class _Session:
             except UnhashableNumberError as lookup:
                 self.hashed[lookup.location] = None
                 continue
-            except _OpaqueError as found:
+            except (_OpaqueError, TraceError) as found:
+                if self.taken:  # perhaps for want of what the user put there
+                    self.stays |= dict.fromkeys(self.taken)
+                    continue
+                if not isinstance(found, _OpaqueError):
+                    raise
                 self.opaque[found.module.path] = found.module
                 continue
             return self._model(eval_calls, train_calls)
@@ -172,6 +185,7 @@ class _Session:
 
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
         copied = copy_structure(self.module)
+        self.taken = take_off(copied, self.stays)
         paths = module_paths(copied)
         fake_mode = TracedFakeMode(allow_non_fake_inputs=True)
         fake_meta_tensors(copied, fake_mode)
@@ -204,6 +218,7 @@ class _Session:
         if drawn:
             raise _HostRandomnessError
         self.functions.update(tracer.functions)
+        self.filled |= dict.fromkeys(put_back(copied, self.taken))
         return tracer.calls, tracer.depends_on_training
 
     def _give_up(self, error: Exception, path: str) -> None:
@@ -240,6 +255,10 @@ class _Session:
                 "the model was not constructed while recording: initialisation other than the default of torch.nn is "
                 "not known; construct it inside `with graphnas.recording():`"
             )
+        builder.notes += (
+            f"{kept.path or 'the root'}: {kept.name} was set after construction and is kept as it is"
+            for kept in self.stays
+        )
         builder.notes += filter(None, (gradient_note(*item) for item in self.functions.items()))
         report = report_of(self.module, root, (eval_calls, train_calls or {}), self.is_leaf, self.lines)
         found = replace(

@@ -14,7 +14,7 @@ from torch import nn
 from graphnas.errors import TraceError
 from graphnas.ir.describe import Findings
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
-from graphnas.ir.literal import FrozenDict
+from graphnas.ir.literal import Argument, FrozenDict
 from graphnas.ir.module import (
     BufferSpec,
     Child,
@@ -33,10 +33,14 @@ from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.evaluate import evaluate
 from graphnas.ir.trace.from_fx import graph_of
 from graphnas.ir.trace.imported import class_name, is_made_up
+from graphnas.ir.trace.pattern import pattern_of
 from graphnas.ir.trace.prepare import children_of, walk
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.wrappers import computed_tensors, own_class
 from graphnas.ir.types import ObjectType, ScalarType, SequenceType, TensorType, Type
+
+_MOST_ELEMENTS = 32
+"""Most literals in the expression of a buffer before a shorter one is looked for."""
 
 Calls = Mapping[str, Sequence[Call]]
 """Traced calls by the path of the module."""
@@ -119,7 +123,7 @@ class Builder:
         forwards, _ = self._specialised(path)
         for call in (*self.eval_calls.get(path, ()), *((self.train_calls or {}).get(path, ()))):
             for name, tensor in call.constants.items():
-                buffers.setdefault(name, BufferSpec(_type(tensor), "plain", None, tensor_data(tensor)))
+                buffers.setdefault(name, _constant(tensor, "plain"))
         self.notes.extend(known.notes)
         init = _existing(known.init, module, known.inherited if base is not None else frozenset())
         definition = Definition(
@@ -163,9 +167,11 @@ class Builder:
             elif storage != "persistent" and not torch.equal(value, tensor.detach().cpu()):
                 # What a state_dict holds may have been trained since; the rest must be as it is now.
                 initial = None
+            elif _elements(initial) > _MOST_ELEMENTS:
+                initial = pattern_of(value) or initial
         if initial is not None or tensor.device.type == "meta":
             return BufferSpec(_type(tensor), storage, initial)
-        return BufferSpec(_type(tensor), storage, None, tensor_data(tensor))
+        return _constant(tensor, storage)
 
     def _specialised(self, path: str) -> tuple[tuple[Forward, ...], tuple[int, ...]]:
         """Return the distinct forwards of a module, and for each of its calls the number of its forward.
@@ -238,6 +244,20 @@ def _nature(kind: Type) -> Type:
     if isinstance(kind, SequenceType) and kind.kind != "size":
         return replace(kind, items=tuple(map(_nature, kind.items)))
     return ObjectType("") if isinstance(kind, SequenceType) else kind
+
+
+def _constant(tensor: torch.Tensor, storage: Any) -> BufferSpec:
+    pattern = pattern_of(tensor) if tensor.numel() > 1 else None
+    return BufferSpec(_type(tensor), storage, pattern, None if pattern is not None else tensor_data(tensor))
+
+
+def _elements(graph: Graph) -> int:
+    """Return how many literals stand in an expression."""
+
+    def count(item: Argument) -> int:
+        return sum(map(count, item)) if isinstance(item, tuple) else 1
+
+    return sum(count(node.args) for node in graph.nodes)
 
 
 def tensor_data(tensor: torch.Tensor) -> TensorData:

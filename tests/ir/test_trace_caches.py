@@ -1,0 +1,92 @@
+"""What a trace makes of values that were put on a model after its construction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphnas.codegen import to_module
+from graphnas.ir.model import Model
+from graphnas.ir.record import recording
+from graphnas.ir.trace import trace
+
+
+class Caching(nn.Module):
+    """Keeps what it computed, in the ways that one meets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4))
+        self.by_device: dict[str, Tensor] = {}
+        self.total: Tensor | None = None
+        self.mask: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        key = str(x.device)
+        if key not in self.by_device:
+            self.by_device[key] = self.weight.exp()
+        if self.total is None:
+            self.total = self.weight.sum()
+        if not hasattr(self, "pair"):
+            self.pair = (self.weight.amax(0), self.weight.amin(0))
+        y = x @ self.by_device[key] + self.total + self.pair[0] - self.pair[1]
+        return y if self.mask is None else y * self.mask
+
+
+def used() -> Caching:
+    with recording():
+        net = Caching()
+    with torch.no_grad():
+        net(torch.randn(2, 3))
+    return net
+
+
+def check(model: Model, net: Caching) -> None:
+    """Compare with a fresh model of the same weights."""
+    built, fresh = to_module(model), Caching()
+    state = {name: torch.randn_like(value) for name, value in net.state_dict().items()}
+    built.load_state_dict(state)
+    fresh.load_state_dict(state)
+    fresh.mask = net.mask
+    x = torch.randn(2, 3)
+    assert torch.equal(built(x), fresh(x))
+
+
+def notes(model: Model) -> tuple[str, ...]:
+    assert model.report is not None
+    return model.report.notes
+
+
+def test_what_an_earlier_call_kept_is_computed_anew() -> None:
+    net = used()
+    kept = net.by_device["cpu"]
+    model = trace(net, torch.randn(2, 3))
+    assert not model.root.buffers
+    assert notes(model) == ()
+    assert net.by_device["cpu"] is kept
+    assert net.total is not None
+    check(model, net)
+
+
+def test_what_a_user_set_stays_and_is_reported() -> None:
+    net = used()
+    net.mask = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    model = trace(net, torch.randn(2, 3))
+    assert list(model.root.buffers) == ["mask"]
+    assert notes(model) == ("the root: mask was set after construction and is kept as it is",)
+    check(model, net)
+
+
+def test_what_a_forward_cannot_do_without_stays() -> None:
+    class Scaled(nn.Module):
+        scale: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.scale
+
+    with recording():
+        net = Scaled()
+    net.scale = torch.tensor([2.0, 3.0])
+    model = trace(net, torch.randn(1, 2))
+    assert list(model.root.buffers) == ["scale"]
+    assert torch.equal(to_module(model)(torch.ones(1, 2)), torch.tensor([[2.0, 3.0]]))
