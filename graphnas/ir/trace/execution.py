@@ -103,6 +103,12 @@ class Executor:
                 return result
         return self._unpacked(known[0], given)
 
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return another tensor that looks the same."""
+        with unset_fake_temporarily():
+            found: torch.Tensor = concrete(abstract(tensor), self.mode, {})
+            return found
+
     def _remember(self, key: Any, result: Any, given: list[torch.Tensor]) -> tuple[Any] | None:
         if key is None:
             return None

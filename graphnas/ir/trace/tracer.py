@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
-from graphnas.ir.calls import canonical_call, is_getter, without_defaults
+from graphnas.ir.calls import canonical_call, is_getter, is_impure, without_defaults
 from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
@@ -157,6 +157,8 @@ class ModuleTracer(torch.fx.Tracer):
         place = current_place()
         with self.paused(), self._in_eval_mode(m):
             result = self.executor.leaf(m, forward, plain_argument(args), plain_argument(kwargs))
+        if not getattr(m, "inplace", False):
+            result = self._apart(result, (args, kwargs))
         node = self._record("call_module", self._relative(path), args, kwargs, result, place)
         self._bind(result, node, place)
         return result
@@ -297,6 +299,7 @@ class ModuleTracer(torch.fx.Tracer):
         calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants, fixed))
         if outer is None:
             return result
+        result = self._apart(result, (args, kwargs))
         positional = tuple(_Node(value) for value, _, _ in passed) + tuple(lifted.value for lifted in inner.lifted)
         node = self._record("call_module", self._relative(path), positional, {}, result, place)
         node.meta["call"] = (first, len(calls) - 1)
@@ -370,6 +373,8 @@ class ModuleTracer(torch.fx.Tracer):
             raise self._data_dependent(f"the result of {name}") from error
         finally:
             ACTIVE.reset(token)
+        if "dropout" in name and not is_impure(function, kwargs):
+            result = self._apart(result, args)
         if field:
             node = self._record("call_function", getattr, (args[0], field), {}, result, place)
         else:
@@ -386,6 +391,25 @@ class ModuleTracer(torch.fx.Tracer):
             self.innermost.bind(length, self._record("call_function", len, (_Node(node),), {}, len(result), place))
             self.guard(length, len(result))
         return result
+
+    def _apart(self, result: Any, given: Any) -> Any:
+        """Return a result with a tensor of its own for each that was given.
+
+        Dropout returns what it takes in eval mode, and something else in train mode: the two are to have two names.
+        """
+        taken = {id(leaf) for leaf in leaves(given) if isinstance(leaf, torch.Tensor)}
+
+        def apart(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                return self.executor.twin(value) if id(value) in taken else value
+            if type(value) in (tuple, list):
+                return type(value)(map(apart, value))
+            return {key: apart(item) for key, item in value.items()} if type(value) is dict else value
+
+        if not any(id(leaf) in taken for leaf in leaves(result)):
+            return result
+        with self.paused():
+            return apart(result)
 
     def _in_custom_function(self) -> bool:
         found = running_function()
