@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +12,13 @@ from graphnas.codegen.forward import graph_body
 from graphnas.codegen.initialise import init_segments, initialisation
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import is_attribute, is_position, path_expression
-from graphnas.codegen.structure import ClassPlan
-from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
+from graphnas.codegen.repeats import fold
+from graphnas.codegen.signatures import parameter_names
+from graphnas.codegen.syntax import Expression, Function, Statement, Tree
+from graphnas.codegen.template import Site, owned
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
-from graphnas.ir.literal import FrozenList
+from graphnas.ir.literal import Argument, FrozenList
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec, TensorData
 
 _SHORT = 64
@@ -26,27 +27,28 @@ _SHORT = 64
 CONTAINERS = {"sequential": "Sequential", "list": "ModuleList", "dict": "ModuleDict"}
 """Classes of torch.nn, by kind of definition."""
 
-Constants = dict[str, TensorData]
-"""Tensors that need a file beside the source, by a name that is unique in it."""
+Calls = Mapping[str, Tree]
+"""The call of the constructor of each class that is written for a definition, by key of the definition."""
 
 
 class Constructor:
     """Writes `__init__`.
 
     Args:
-        plan: The class.
-        constants: Takes the tensors that are too large for source.
+        definition: The module.
+        calls: How to construct the children that have a class of their own.
+        is_single: Whether the class stands for this definition only.
     """
 
-    def __init__(self, plan: ClassPlan, constants: Constants) -> None:
-        self.plan = plan
-        self.constants = constants
+    def __init__(self, definition: Definition, calls: Calls, *, is_single: bool) -> None:
+        self.definition = definition
+        self.calls = calls
+        self.is_single = is_single
         self.literals = Literals()
-        self.reserved = [item.name for item in plan.parameters]
 
-    def write(self) -> Function | None:
-        """Return the method, None where the inherited one will do."""
-        definition = self.plan.definition
+    def write(self) -> Function:
+        """Return the method."""
+        definition = self.definition
         body: list[Statement] = []
         segments = init_segments(definition)
         for step in definition.steps:
@@ -56,38 +58,28 @@ class Constructor:
                 body += self._buffer(step, definition.buffers[step])
             elif step in segments:
                 built = definition.steps[: definition.steps.index(step)]
-                body += initialisation(self.plan, segments[step], built)
+                body += initialisation(definition, segments[step], built, is_single=self.is_single)
             elif definition.kind == "module":
                 body.append(self._attribute(step, definition))
         contents = self._super_arguments(definition)
         body += self._frozen(definition, "")
         body += self._ties(definition, "")
-        body += initialisation(self.plan, segments[""], tuple(definition.children))
-        stored = [syntax.assign(syntax.dotted(f"self.{n}"), syntax.identifier(n)) for n in self.plan.stored]
-        if not body and not stored and not contents:
-            return None
+        body += initialisation(definition, segments[""], tuple(definition.children), is_single=self.is_single)
         start = syntax.attribute(syntax.call(syntax.identifier("super")), "__init__")
-        parent = syntax.expression_statement(syntax.call(start, contents))
-        return Function("__init__", self._parameters(), (parent, *stored, *body))
-
-    def _parameters(self) -> tuple[Parameter, ...]:
-        return tuple(
-            Parameter(item.name, None, self.literals.write(item.default) if item.has_default else None)
-            for item in self.plan.parameters
-        )
+        return Function("__init__", (), (syntax.expression_statement(syntax.call(start, contents)), *body))
 
     def _super_arguments(self, definition: Definition) -> list[Expression]:
         if definition.base is not None:
-            return list(self._child(definition.base).parts[1:])
-        return [] if definition.kind == "module" else self._contents(definition)
+            return list(self._child(definition.base, "").parts[1:])
+        return [] if definition.kind == "module" else self._contents(definition, "")
 
     def _attribute(self, name: str, definition: Definition) -> Statement:
         """Return the statement that makes a child an attribute."""
         source = next((tie.source for tie in definition.ties if tie.path == name), None)
         if source is not None and self._is_before(source.partition(".")[0], name, definition):
-            value = path_expression(self.plan.original, source)
+            value = path_expression(self.definition, source)
         else:
-            value = self._child(definition.children[name])
+            value = self._child(definition.children[name], name)
         if is_attribute(name):
             return syntax.assign(syntax.dotted(f"self.{name}"), value)
         return syntax.expression_statement(syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value]))
@@ -96,46 +88,55 @@ class Constructor:
         names = [step for step in definition.steps if step in definition.children]
         return first in names and names.index(first) < names.index(second)
 
-    def _child(self, child: Child) -> Expression:
+    def _child(self, child: Child, owner: str) -> Expression:
         if isinstance(child, ModuleSpec):
-            kwargs = [(str(name), self.literals.write(item)) for name, item in child.kwargs.items()]
-            built = syntax.call(syntax.reference(child.target), map(self.literals.write, child.args), kwargs)
+            built = self._call(child.target, [], child.args, child.kwargs, owner)
             for wrapper in child.wrappers:
-                args = [built, *map(self.literals.write, wrapper.args)]
-                rest = [(str(name), self.literals.write(item)) for name, item in wrapper.kwargs.items()]
-                built = syntax.call(syntax.reference(wrapper.path), args, rest)
+                built = self._call(wrapper.path, [built], wrapper.args, wrapper.kwargs, owner)
             return built
-        return syntax.call(syntax.reference(f"torch.nn:{CONTAINERS[child.kind]}"), self._contents(child))
+        known_call = self.calls.get(child.key)
+        if known_call is not None:
+            return owned(known_call, owner)
+        return syntax.call(syntax.reference(f"torch.nn:{CONTAINERS[child.kind]}"), self._contents(child, owner))
 
-    def _contents(self, container: Definition) -> list[Expression]:
+    def _call(
+        self, path: str, first: list[Expression], args: Sequence[Argument], kwargs: Mapping[Any, Argument], owner: str
+    ) -> Expression:
+        known = parameter_names(path)[len(first) :]
+        written = [
+            self.literals.write(item, Site(known[index] if index < len(known) else "value", owner))
+            for index, item in enumerate(args)
+        ]
+        rest = [(str(name), self.literals.write(item, Site(str(name), owner))) for name, item in kwargs.items()]
+        return syntax.call(syntax.reference(path), [*first, *written], rest)
+
+    def _contents(self, container: Definition, owner: str) -> list[Expression]:
         """Return the arguments of a container's constructor."""
-        items = [self._child(child) for child in container.children.values()]
+        items = [self._child(child, owner if name.isdecimal() else name) for name, child in container.children.items()]
         if not items:
             return []
         if container.kind == "dict":
             return [syntax.dictionary(zip(map(syntax.string, container.children), items, strict=True))]
         if container.kind == "sequential":
-            return self._sequential_args(container, items)
-        grouped = _runs(items)
-        if len(grouped) == 1 and grouped[0].kind == "star":
-            return [grouped[0].parts[0]]
-        return [syntax.list_of(grouped)]
+            return self._sequential_args(container, items, owner)
+        return [syntax.list_of(fold(items, owner))]
 
-    def _sequential_args(self, definition: Definition, items: Sequence[Expression]) -> list[Expression]:
+    def _sequential_args(self, definition: Definition, items: Sequence[Expression], owner: str) -> list[Expression]:
         if all(is_position(definition, name) for name in definition.children):
-            return _runs(items)
+            return fold(items, owner)
         pairs = [
             syntax.tuple_of([syntax.string(name), item]) for name, item in zip(definition.children, items, strict=True)
         ]
         return [syntax.call(syntax.reference("collections:OrderedDict"), [syntax.list_of(pairs)])]
 
     def _parameter(self, name: str, spec: ParameterSpec) -> list[Statement]:
-        target = path_expression(self.plan.original, name)
+        target = path_expression(self.definition, name)
         body: list[Statement] = []
         if spec.initial is not None:
-            body, value = self._expression(spec.initial)
+            body, value = self._expression(spec.initial, name)
         else:
-            value = self._shaped("zeros" if len(spec.type.shape) < 2 else "empty", spec.type.shape, spec.type.dtype)
+            function = "zeros" if len(spec.type.shape) < 2 else "empty"
+            value = self._shaped(function, spec.type.shape, spec.type.dtype, Site("dim", name, 1))
         kwargs = [("requires_grad", syntax.literal("False"))] if not spec.requires_grad else []
         body.append(syntax.assign(target, syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)))
         if spec.initial is None and len(spec.type.shape) >= 2:
@@ -148,27 +149,27 @@ class Constructor:
     def _buffer(self, name: str, spec: BufferSpec) -> list[Statement]:
         body: list[Statement] = []
         if spec.initial is not None:
-            body, value = self._expression(spec.initial)
+            body, value = self._expression(spec.initial, name)
         elif spec.data is not None:
             value = self._tensor(name, spec.data)
         elif spec.storage == "persistent":
-            value = self._shaped("zeros", spec.type.shape, spec.type.dtype)
+            value = self._shaped("zeros", spec.type.shape, spec.type.dtype, Site("dim", name, 1))
         else:
             raise CodegenError(
-                f"{self.plan.name}.{name} is not in the state_dict, and neither its expression nor its data is known; "
-                "trace the model again while it is on a real device"
+                f"{self.definition.class_name}.{name} is not in the state_dict, and neither its expression nor its "
+                "data is known; trace the model again while it is on a real device"
             )
         if spec.storage == "plain":
-            return [*body, syntax.assign(path_expression(self.plan.original, name), value)]
+            return [*body, syntax.assign(path_expression(self.definition, name), value)]
         kwargs = [("persistent", syntax.literal("False"))] if spec.storage == "temporary" else []
         call = syntax.call(syntax.dotted("self.register_buffer"), [syntax.string(name), value], kwargs)
         return [*body, syntax.expression_statement(call)]
 
-    def _expression(self, graph: Graph) -> tuple[list[Statement], Expression]:
-        return graph_body(graph, self.plan.original, hole=syntax.identifier, reserved=self.reserved)
+    def _expression(self, graph: Graph, name: str) -> tuple[list[Statement], Expression]:
+        return graph_body(graph, self.definition, owner=name)
 
-    def _shaped(self, function: str, shape: Sequence[Any], dtype: torch.dtype) -> Expression:
-        sizes = [self.literals.write(size) for size in shape] or [syntax.tuple_of([])]
+    def _shaped(self, function: str, shape: Sequence[int], dtype: torch.dtype, site: Site | None = None) -> Expression:
+        sizes = [self.literals.write(size, site) for size in shape] or [syntax.tuple_of([])]
         kwargs = [] if dtype == torch.float32 else [("dtype", self.literals.write(dtype))]
         return syntax.call(syntax.reference(f"torch:{function}"), sizes, kwargs)
 
@@ -191,9 +192,7 @@ class Constructor:
             return syntax.call(
                 syntax.reference("torch:tensor"), [self.literals.write(_frozen_list(tensor.tolist()))], kwargs
             )
-        key = f"{self.plan.name}.{name}"
-        self.constants[key] = data
-        return syntax.subscript(syntax.identifier("CONSTANTS"), [syntax.string(key)])
+        return Tree("tensor", name, (), data)
 
     def _frozen(self, definition: Definition, prefix: str) -> list[Statement]:
         body = [] if definition.base is None else self._without_gradient(definition.base, prefix)
@@ -208,7 +207,7 @@ class Constructor:
     def _without_gradient(self, spec: ModuleSpec, prefix: str) -> list[Statement]:
         body: list[Statement] = []
         for item in spec.frozen:
-            weight = path_expression(self.plan.original, f"{prefix}{item}")
+            weight = path_expression(self.definition, f"{prefix}{item}")
             call = syntax.call(syntax.attribute(weight, "requires_grad_"), [syntax.literal("False")])
             body.append(syntax.expression_statement(call))
         return body
@@ -220,26 +219,13 @@ class Constructor:
             direct = not prefix and tie.path in definition.children and definition.kind == "module"
             if direct and self._is_before(head, tie.path, definition):
                 continue  # built as the shared object already
-            target = path_expression(self.plan.original, f"{prefix}{tie.path}")
-            source = path_expression(self.plan.original, f"{prefix}{tie.source}")
+            target = path_expression(self.definition, f"{prefix}{tie.path}")
+            source = path_expression(self.definition, f"{prefix}{tie.source}")
             body.append(syntax.assign(target, source))
         for name, child in definition.children.items():
             if isinstance(child, Definition):
                 body += self._ties(child, f"{prefix}{name}.")
         return body
-
-
-def _runs(items: Sequence[Expression]) -> list[Expression]:
-    """Return elements of a list, three or more equal ones in a row as one comprehension."""
-    found: list[Expression] = []
-    for item, equal in itertools.groupby(items):
-        count = len(list(equal))
-        if count >= 3:
-            times = syntax.call(syntax.identifier("range"), [syntax.integer(count)])
-            found.append(syntax.starred(syntax.comprehension(item, syntax.identifier("_"), times)))
-        else:
-            found += [item] * count
-    return found
 
 
 def _default_dtype(tensor: torch.Tensor) -> torch.dtype:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import libcst as cst
 
 from graphnas.codegen import syntax
 from graphnas.codegen.carry import carry
-from graphnas.codegen.constructor import CONTAINERS, Constants, Constructor
-from graphnas.codegen.forward import forward_method
 from graphnas.codegen.imports import Imports
 from graphnas.codegen.render import Renderer, Statement, shape
-from graphnas.codegen.structure import ClassPlan, is_plain_chain, plan_classes
+from graphnas.codegen.structure import ClassPlan, plan_classes
+from graphnas.codegen.syntax import Tree
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
-from graphnas.ir.keyed import digest
 from graphnas.ir.literal import Literal, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
-from graphnas.ir.module import Definition
+from graphnas.ir.module import TensorData
 from graphnas.version import __version__
+
+Constants = dict[str, TensorData]
+"""Tensors that need a file beside the source, by a name that is unique in it."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Source:
     constants: Constants = field(default_factory=dict)
 
 
-_WRITTEN: LRU[tuple[cst.ClassDef, str, Imports, Constants]] = LRU(2048)
-"""Classes written and checked so far, by what they are made of and the names they use."""
+_WRITTEN: LRU[tuple[cst.ClassDef, str]] = LRU(2048)
+"""Classes written so far, by what they are made of and the names they use."""
 
 
 def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None, inline: bool = False) -> str:
@@ -68,18 +69,12 @@ def emit(
     inline: bool = False,
 ) -> Source:
     """Return source and constants; `constants_file` is the name under which the source looks for them."""
-    structure = plan_classes(model.root)
-    names = [plan.name for plan in structure.classes]
+    plans = plan_classes(model.root).classes
+    names = [plan.name for plan in plans]
     imports = Imports(frozenset(names))
     constants: Constants = {}
-    nodes: list[cst.ClassDef] = []
-    texts: list[str] = []
-    for plan in structure.classes:
-        node, text, used, data = _class(plan, names)
-        nodes.append(node)
-        texts.append(text)
-        imports.include(used)
-        constants.update(data)
+    written = [_class(plan, names, imports, constants) for plan in plans]
+    nodes, texts = [node for node, _ in written], [text for _, text in written]
     preamble = _constants_preamble(constants_file, imports) if constants else []
     carried = carry(imports, names) if inline else []
     head = cst.Module([*imports.statements(), *preamble, *carried]).code
@@ -88,45 +83,36 @@ def emit(
     return Source(text, names[-1], constants)
 
 
-def _class(plan: ClassPlan, names: list[str]) -> tuple[cst.ClassDef, str, Imports, Constants]:
-    key = digest(
-        "graphnas-class",
-        plan.name,
-        plan.definition.key,
-        plan.original.key,
-        tuple(names),
-        plan.stored,
-        tuple((item.name, item.default, item.has_default) for item in plan.parameters),
+def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Constants) -> tuple[cst.ClassDef, str]:
+    functions = tuple(
+        item._replace(body=tuple(_named(part, plan.name, constants) for part in item.body)) for item in plan.functions
     )
+    paths = dict.fromkeys([plan.base.text, *(path for item in functions for path in syntax.references_in(item))])
+    spelled = {path: names[int(path[1:])] if path.startswith(":") else imports.reference(path) for path in paths}
+    docstring = _docstring(_describe(plan), 1)
+    key = (plan.name, functions, docstring, tuple(spelled.items()))
     known = _WRITTEN.get(key)
     if known is not None:
         return known
-    imports, constants = Imports(frozenset(names)), Constants()
-    definition = plan.definition
-    render = Renderer(imports, names)
-    constructor = Constructor(plan, constants).write()
-    methods = [] if constructor is None else [constructor]
-    if not (definition.kind == "sequential" and is_plain_chain(plan.original)):
-        shown = _for_paths(plan)
-        methods += [forward_method(shown, number) for number in range(len(definition.forwards))]
-    docstring = cst.SimpleString(_docstring(_describe(plan), 1).strip())
-    body: list[Statement] = [cst.SimpleStatementLine([cst.Expr(docstring)])]
+    render = Renderer(spelled)
+    body: list[Statement] = [cst.SimpleStatementLine([cst.Expr(cst.SimpleString(docstring.strip()))])]
     blank = [cst.EmptyLine(indent=False)]
-    body += [render.function(method).with_changes(leading_lines=blank) for method in methods]
-    target = (
-        f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}" if definition.base is None else definition.base.target
-    )
-    base = syntax.reference(target)
-    node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(base))])
-    text = cst.Module([node]).code
-    written = (node, text, imports, constants)
+    body += [render.function(item).with_changes(leading_lines=blank) for item in functions]
+    node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(plan.base))])
+    written = (node, cst.Module([node]).code)
     _WRITTEN.put(key, written)
     return written
 
 
-def _for_paths(plan: ClassPlan) -> Definition:
-    """The original's children, in which paths are followed, with the forwards of the class."""
-    return replace(plan.original, forwards=plan.definition.forwards)
+def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
+    """Return a tree in which tensors that do not fit into source are read from the file beside it."""
+    if tree.kind != "tensor":
+        return tree._replace(parts=tuple(_named(part, owner, constants) for part in tree.parts)) if tree.parts else tree
+    name, number = f"{owner}.{tree.text}", 2
+    while constants.get(name, tree.note) != tree.note:
+        name, number = f"{owner}.{tree.text}{number}", number + 1
+    constants[name] = tree.note
+    return syntax.subscript(syntax.identifier("CONSTANTS"), [syntax.string(name)])
 
 
 def _compare(text: str, nodes: list[cst.ClassDef]) -> None:
@@ -146,8 +132,10 @@ def _constants_preamble(file: str, imports: Imports) -> list[Statement]:
     path = syntax.call(syntax.reference("pathlib:Path"), [syntax.identifier("__file__")])
     beside = syntax.call(syntax.attribute(path, "with_name"), [syntax.string(file)])
     loaded = syntax.call(syntax.reference("safetensors.torch:load_file"), [beside])
-    statement = Renderer(imports, []).statement(syntax.assign(syntax.identifier("CONSTANTS"), loaded))
-    return [statement.with_changes(leading_lines=[cst.EmptyLine(indent=False)])]
+    statement = syntax.assign(syntax.identifier("CONSTANTS"), loaded)
+    spelled = {path: imports.reference(path) for path in syntax.references_in(statement)}
+    node = Renderer(spelled).statement(statement)
+    return [node.with_changes(leading_lines=[cst.EmptyLine(indent=False)])]
 
 
 def _header(model: Model, decisions: Mapping[str, Literal] | None) -> list[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from graphnas.codegen import syntax
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import path_expression
+from graphnas.codegen.signatures import operand_name
 from graphnas.codegen.syntax import Expression
+from graphnas.codegen.template import Site
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Node
+from graphnas.ir.literal import Value
 from graphnas.ir.module import Definition
 
 _BINARY: dict[str, str] = {
@@ -67,11 +70,13 @@ class Expressions:
     Args:
         definition: What paths start from.
         literals: Writes arguments; knows how values are spelled.
+        owner: What a graph of the constructor builds; empty for a forward.
     """
 
-    def __init__(self, definition: Definition, literals: Literals) -> None:
+    def __init__(self, definition: Definition, literals: Literals, owner: str = "") -> None:
         self.definition = definition
         self.literals = literals
+        self.owner = owner
 
     def write(self, node: Node) -> Expression:
         """Return the expression that computes the value of a node.
@@ -79,29 +84,27 @@ class Expressions:
         Raises:
             CodegenError: The operation has no form in source.
         """
-        operation, write = node.operation, self.literals.write
-        kwargs = [(str(name), write(item)) for name, item in node.kwargs.items()]
+        operation = node.operation
         if operation.kind == "training":
             return syntax.dotted("self.training")
         if operation.kind == "attribute":
             return path_expression(self.definition, operation.target)
         if operation.kind == "module":
-            return syntax.call(self._callee(node), map(write, node.args), kwargs)
+            return syntax.call(self._callee(node), self._positional(node), self._keywords(node))
         if operation.kind == "function":
-            return self._function(node, kwargs)
+            return self._function(node)
         if not node.args:
             raise CodegenError(f"node {node.name!r}: {operation} needs the object that it belongs to as its argument")
-        bound = syntax.attribute(write(node.args[0]), operation.target)
-        return bound if operation.kind == "field" else syntax.call(bound, map(write, node.args[1:]), kwargs)
+        first, *rest = self._positional(node)
+        bound = syntax.attribute(first, operation.target)
+        return bound if operation.kind == "field" else syntax.call(bound, rest, self._keywords(node))
 
     def loop(self, container: str, variable: str, node: Node, carried: str) -> syntax.Statement:
         """Return `for block in self.blocks: x = block(x)`."""
-        write = self.literals.write
         callee: Expression = syntax.identifier(variable)
         if node.operation.forward:
             callee = syntax.attribute(callee, f"forward_{node.operation.forward}")
-        kwargs = [(str(name), write(item)) for name, item in node.kwargs.items()]
-        call = syntax.call(callee, [syntax.identifier(carried), *map(write, node.args[1:])], kwargs)
+        call = syntax.call(callee, [syntax.identifier(carried), *self._positional(node)[1:]], self._keywords(node))
         return syntax.for_loop(
             syntax.identifier(variable),
             path_expression(self.definition, container),
@@ -111,32 +114,53 @@ class Expressions:
     def augmented(self, node: Node, target: Expression) -> syntax.Statement:
         """Return `target += value`."""
         operator = _AUGMENTED[node.operation.target.partition(":")[2]]
-        return syntax.augmented(operator, target, self.literals.write(node.args[1]))
+        return syntax.augmented(operator, target, self._positional(node)[1])
 
     def setitem(self, node: Node, update: str | None) -> syntax.Statement:
         """Return `x[index] = value`, or `x[index] += value` for an `update` like `iadd`."""
-        target = syntax.subscript(self.literals.write(node.args[0]), self.literals.index(node.args[1]))
-        value = self.literals.write(node.args[2])
+        target, value = self._item(node), self.literals.write(node.args[2], self._site(node, "value"))
         return syntax.assign(target, value) if update is None else syntax.augmented(_AUGMENTED[update], target, value)
 
     def _callee(self, node: Node) -> Expression:
         callee = path_expression(self.definition, node.operation.target)
         return syntax.attribute(callee, f"forward_{node.operation.forward}") if node.operation.forward else callee
 
-    def _function(self, node: Node, kwargs: list[tuple[str, Expression]]) -> Expression:
+    def _function(self, node: Node) -> Expression:
         module, _, name = node.operation.target.partition(":")
-        args, write = node.args, self.literals.write
+        args, kwargs = self._positional(node), self._keywords(node)
         if module == "operator" and not kwargs:
             if name in _BINARY and len(args) == 2:
-                return syntax.binary(_BINARY[name], write(args[0]), write(args[1]))
+                return syntax.binary(_BINARY[name], *args)
             if name in _UNARY and len(args) == 1:
-                return syntax.unary(_UNARY[name], write(args[0]))
+                return syntax.unary(_UNARY[name], *args)
             if name in _COMPARISON and len(args) == 2:
-                return syntax.comparison(_COMPARISON[name], write(args[0]), write(args[1]))
+                return syntax.comparison(_COMPARISON[name], *args)
             if name == "contains" and len(args) == 2:
-                return syntax.comparison("in", write(args[1]), write(args[0]))
+                return syntax.comparison("in", args[1], args[0])
             if name == "getitem" and len(args) == 2:
-                return syntax.subscript(write(args[0]), self.literals.index(args[1]))
-        if node.operation.target == "builtins:getattr" and len(args) == 2 and isinstance(args[1], str):
-            return syntax.attribute(write(args[0]), args[1])
-        return syntax.call(syntax.reference(node.operation.target), map(write, args), kwargs)
+                return self._item(node)
+        if node.operation.target == "builtins:getattr" and len(args) == 2 and isinstance(node.args[1], str):
+            return syntax.attribute(args[0], node.args[1])
+        return syntax.call(syntax.reference(node.operation.target), args, kwargs)
+
+    def _item(self, node: Node) -> Expression:
+        """Return `x[index]`; a whole number says how the value is unpacked, and is no constant that could vary."""
+        site = None if type(node.args[1]) is int else self._site(node, "index")
+        return syntax.subscript(self.literals.write(node.args[0]), self.literals.index(node.args[1], site))
+
+    def _positional(self, node: Node) -> list[Expression]:
+        return [
+            self.literals.write(item)
+            if isinstance(item, Value)
+            else self.literals.write(item, self._site(node, operand_name(node.operation, position)))
+            for position, item in enumerate(node.args)
+        ]
+
+    def _keywords(self, node: Node) -> list[tuple[str, Expression]]:
+        return [
+            (str(name), self.literals.write(item, self._site(node, str(name)))) for name, item in node.kwargs.items()
+        ]
+
+    def _site(self, node: Node, name: str) -> Site:
+        operation = node.operation.target.rpartition(":")[2].rpartition(".")[2]
+        return Site(name, node.hint or self.owner or operation, 1 if self.owner else 2)

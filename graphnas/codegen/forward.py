@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
 from graphnas.codegen.literals import Literals
+from graphnas.codegen.modes import merge_modes
 from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.graph import Graph, Node
@@ -31,15 +32,15 @@ def forward_method(definition: Definition, number: int) -> Function:
     )
 
 
-def graph_body(
-    graph: Graph,
-    definition: Definition,
-    *,
-    hole: Callable[[str], Expression],
-    reserved: Iterable[str] = (),
-) -> tuple[list[Statement], Expression]:
-    """Return the statements of a graph, and the expression of its output."""
-    writer = _Writer(graph, definition, hole, frozenset(reserved))
+def graph_body(graph: Graph, definition: Definition, *, owner: str = "init") -> tuple[list[Statement], Expression]:
+    """Return the statements of a graph of the constructor, and the expression of its output.
+
+    Args:
+        graph: What is run.
+        definition: What paths start from.
+        owner: What it builds.
+    """
+    writer = _Writer(graph, definition, owner)
     return writer.statements(), writer.output()
 
 
@@ -52,27 +53,11 @@ def _returns_tensor(graph: Graph) -> bool:
 
 
 def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:
-    bodies = []
+    bodies: list[list[Statement]] = []
     for graph in forward.graphs:
-        body, output = graph_body(graph, definition, hole=lambda name: syntax.dotted(f"self.{name}"))
-        bodies.append([*body, syntax.return_of(syntax.bare(output))])
-    if len(bodies) == 1:
-        return bodies[0]
-    evaluated, trained = bodies
-    shortest = min(map(len, bodies))
-    head = _common(evaluated, trained, shortest)
-    tail = _common(evaluated[::-1], trained[::-1], shortest - head)
-    in_eval, in_train = evaluated[head : len(evaluated) - tail], trained[head : len(trained) - tail]
-    common_tail = evaluated[len(evaluated) - tail :] if tail else []
-    training = syntax.dotted("self.training")
-    branch: list[Statement] = []
-    if in_train and in_eval and not tail:  # the first branch returns, so the second needs no `else`
-        branch = [syntax.if_statement(training, in_train), *in_eval]
-    elif in_train:
-        branch = [syntax.if_statement(training, in_train, in_eval)]
-    elif in_eval:
-        branch = [syntax.if_statement(syntax.unary("not", training), in_eval)]
-    return [*evaluated[:head], *branch, *common_tail]
+        writer = _Writer(graph, definition)
+        bodies.append([*writer.statements(), syntax.return_of(syntax.bare(writer.output()))])
+    return bodies[0] if len(bodies) == 1 else merge_modes(*bodies)
 
 
 def _gradient_blocks(steps: Sequence[Node]) -> tuple[dict[int, bool], dict[int, int]]:
@@ -97,26 +82,17 @@ def _gradient_blocks(steps: Sequence[Node]) -> tuple[dict[int, bool], dict[int, 
     return ({}, {}) if open_blocks else (opens, closes)
 
 
-def _common(left: Sequence[object], right: Sequence[object], limit: int) -> int:
-    count = 0
-    while count < limit and left[count] == right[count]:
-        count += 1
-    return count
-
-
 class _Writer:
     def __init__(
         self,
         graph: Graph,
         definition: Definition,
-        hole: Callable[[str], Expression],
-        reserved: frozenset[str],
+        owner: str = "",
     ) -> None:
         self.graph = graph
         self.plan: Schedule = schedule(graph, definition)
-        self.literals = Literals(self._value, hole)
-        self.expressions = Expressions(definition, self.literals)
-        self.reserved = reserved
+        self.literals = Literals(self._value)
+        self.expressions = Expressions(definition, self.literals, owner)
         self.variable: dict[str, str] = {item.name: item.name for item in graph.inputs}
         self.holder: dict[str, str] = {item.name: item.name for item in graph.inputs}
         self.types: dict[str, Type] = {
@@ -200,7 +176,7 @@ class _Writer:
         is_tensor = isinstance(self.types.get(name), TensorType)
         if not is_tensor and self.last_use.get(name, -1) > position:
             # A number is bound anew, not changed: whoever holds the old one must not see the new one.
-            fresh = names.free_name(self.variable[name], self.holder, self.reserved)
+            fresh = names.free_name(self.variable[name], self.holder)
             self.body.append(syntax.assign(syntax.identifier(fresh), self._value(name)))
             self._bind(fresh, node.name)
             self.body.append(self.expressions.augmented(node, syntax.identifier(fresh)))
@@ -217,7 +193,7 @@ class _Writer:
         name = self._name(position, node, avoid=kept)
         if first != syntax.identifier(name):
             self.body.append(syntax.assign(syntax.identifier(name), first))
-        taken = [*self.holder, *self.reserved]
+        taken = [*self.holder]
         variable = names.loop_name(loop.container, taken)
         self.body.append(self.expressions.loop(loop.container, variable, node, name))
 
@@ -239,10 +215,10 @@ class _Writer:
         if held is None or self.last_use.get(held, -1) <= position or not isinstance(self.types[held], TensorType):
             return
         own = next((item.hint for item in self.graph.nodes if item.name == held), held)
-        if own != node.hint or not names.is_usable(node.hint, self.reserved):
+        if own != node.hint or not names.is_usable(node.hint):
             return
         sharing = [name for name, variable in self.variable.items() if variable == node.hint]
-        alias = names.alias_name([*self.holder, *self.reserved, *(item.hint for item in self.graph.nodes)])
+        alias = names.alias_name([*self.holder, *(item.hint for item in self.graph.nodes)])
         self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
         del self.holder[node.hint]
         for name in sharing:
@@ -254,7 +230,7 @@ class _Writer:
 
         A value that is still read after its name was given away gets a name of its own from the start.
         """
-        barred = {*avoid, *self.reserved}
+        barred = {*avoid}
         later = next((item for item in self.rebound.get(node.hint, ()) if item > position), None)
         if later is not None and self.last_use[node.name] > later and names.is_usable(node.hint, barred):
             return self._bind(self._kept_name(node, later, barred), node.name)

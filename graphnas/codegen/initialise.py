@@ -19,7 +19,6 @@ from graphnas.codegen.fans import Formula, formula_of
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import path_expression
-from graphnas.codegen.structure import ClassPlan
 from graphnas.codegen.syntax import Expression, Statement
 from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
 from graphnas.errors import GraphNASError
@@ -32,17 +31,18 @@ _MOST_ENDINGS = 6
 """Most names by which a loop tells modules of one class apart."""
 
 
-def initialisation(plan: ClassPlan, graph: Graph, built: Sequence[str]) -> list[Statement]:
+def initialisation(definition: Definition, graph: Graph, built: Sequence[str], *, is_single: bool) -> list[Statement]:
     """Return the statements of `Definition.init`, or of a segment of it.
 
     Args:
-        plan: The class.
+        definition: The module.
         graph: What is done.
         built: Names of the children that are there by then.
+        is_single: Whether the class stands for this definition only. Otherwise other shapes and biases may meet in it.
     """
     if all(node.operation.kind == "attribute" for node in graph.nodes):
         return []
-    return _Writer(plan, graph, built).statements()
+    return _Writer(definition, graph, built, is_single=is_single).statements()
 
 
 def init_segments(definition: Definition) -> dict[str, Graph]:
@@ -104,13 +104,12 @@ class _Branch:
 
 
 class _Writer:
-    def __init__(self, plan: ClassPlan, graph: Graph, built: Sequence[str]) -> None:
-        self.plan = plan
+    def __init__(self, definition: Definition, graph: Graph, built: Sequence[str], *, is_single: bool) -> None:
+        self.definition = definition
         self.graph = graph
         self.literals = Literals()
-        self.visits = visits(plan.original, built)
-        # Where the class stands for several definitions, other shapes and biases may meet in it.
-        self.is_single = not plan.parameters
+        self.visits = visits(definition, built)
+        self.is_single = is_single
 
     def statements(self) -> list[Statement]:
         body: list[Statement] = []
@@ -118,9 +117,8 @@ class _Writer:
         for piece in pieces(self.graph):
             needs_no_grad = needs_no_grad or bool(piece.nodes) or any(call.needs_no_grad for call in piece.calls)
             if piece.nodes:
-                reserved = [item.name for item in self.plan.parameters]
                 part = _part(self.graph, piece.nodes)
-                body += graph_body(part, self.plan.original, hole=syntax.identifier, reserved=reserved)[0]
+                body += graph_body(part, self.definition)[0]
             elif self.visits is None:
                 body += [self._statement(call, self._tensor(call)) for call in piece.calls]
             else:
@@ -163,7 +161,7 @@ class _Writer:
         return syntax.for_loop(syntax.identifier("m"), syntax.call(syntax.dotted("self.modules")), other)
 
     def _tensor(self, call: Call) -> Expression:
-        return path_expression(self.plan.original, call.tensor)
+        return path_expression(self.definition, call.tensor)
 
     def _statement(self, call: Call, tensor: Expression) -> Statement:
         for index in call.part:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,29 +14,15 @@ from graphnas.errors import CodegenError
 from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A constant in which definitions of one class differ: `factor` times the constructor's parameter `name`."""
-
-    name: str
-    factor: int = 1
-
-
 class Literals:
     """Writes arguments.
 
     Args:
         value: What to write for the use of a value.
-        hole: What to write for a parameter of the constructor.
     """
 
-    def __init__(
-        self,
-        value: Callable[[str], Expression] | None = None,
-        hole: Callable[[str], Expression] = syntax.identifier,
-    ) -> None:
+    def __init__(self, value: Callable[[str], Expression] | None = None) -> None:
         self.value = value
-        self.hole = hole
 
     def write(self, item: Argument, note: Any = None) -> Expression:
         """Return the expression of an argument; each literal in it carries the note.
@@ -49,9 +34,6 @@ class Literals:
             if self.value is None:
                 raise CodegenError(f"the value {item} stands where only a constant can; this is a fault of the model")
             return self.value(item.name)
-        if isinstance(item, Hole):
-            node = self.hole(item.name)
-            return node if item.factor == 1 else syntax.binary("*", syntax.integer(item.factor), node)
         if item is None or type(item) in (bool, int):
             return syntax.literal(str(item), note)
         if item is Ellipsis:

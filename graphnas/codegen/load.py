@@ -16,8 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from graphnas.codegen.constructor import Constants
-from graphnas.codegen.emit import emit
+from graphnas.codegen.emit import Constants, emit
 from graphnas.errors import CodegenError
 from graphnas.ir.literal import Literal
 from graphnas.ir.model import Model

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import libcst as cst
 
-from graphnas.codegen.imports import Imports
 from graphnas.codegen.syntax import Function, Parameter, Tree
 
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -15,6 +14,7 @@ Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 _ATOM = 100
 _NOT = 5
 _COMPARISON = 6
+_STARRED = 8
 _UNARY = 14
 _CONDITIONAL = 1
 _BOOLEAN: dict[str, tuple[int, type[cst.BaseBooleanOp]]] = {"or": (3, cst.Or), "and": (4, cst.And)}
@@ -74,13 +74,11 @@ class Renderer:
     """Makes libcst nodes.
 
     Args:
-        imports: Takes note of what is imported, and knows its names.
-        class_names: Names of the generated classes, by number.
+        spelled: The dotted name of each reference.
     """
 
-    def __init__(self, imports: Imports, class_names: Sequence[str]) -> None:
-        self.imports = imports
-        self.class_names = class_names
+    def __init__(self, spelled: Mapping[str, str]) -> None:
+        self.spelled = spelled
 
     def expression(self, tree: Tree) -> cst.BaseExpression:
         """Return an expression."""
@@ -149,9 +147,7 @@ class Renderer:
         return cst.Name(tree.text)
 
     def _reference(self, tree: Tree) -> cst.BaseExpression:
-        path = tree.text
-        text = self.class_names[int(path[1:])] if path.startswith(":") else self.imports.reference(path)
-        first, *rest = text.split(".")
+        first, *rest = self.spelled[tree.text].split(".")
         node: cst.BaseExpression = cst.Name(first)
         for part in rest:
             node = cst.Attribute(node, cst.Name(part))
@@ -200,7 +196,7 @@ class Renderer:
             return cst.Arg(self.expression(tree.parts[0]), keyword=cst.Name(tree.text), equal=equal)
         if tree.kind == "star":
             star: Any = tree.text
-            return cst.Arg(self.expression(tree.parts[0]), star=star)
+            return cst.Arg(self._above(tree.parts[0], _STARRED), star=star)
         return cst.Arg(self.expression(tree))
 
     def _binary(self, tree: Tree) -> cst.BaseExpression:
@@ -241,7 +237,7 @@ class Renderer:
 
     def _elements(self, tree: Tree) -> list[cst.BaseElement]:
         return [
-            cst.StarredElement(self.expression(item.parts[0]))
+            cst.StarredElement(self._above(item.parts[0], _STARRED))
             if item.kind == "star"
             else cst.Element(self.expression(item))
             for item in tree.parts
@@ -329,8 +325,10 @@ def _parenthesized(node: cst.BaseExpression) -> cst.BaseExpression:
 
 def _is_simple(node: cst.BaseExpression) -> bool:
     """Tell whether the formatter writes `**` without spaces beside this operand."""
+    if node.lpar:
+        return False
     if isinstance(node, cst.UnaryOperation):
         node = node.expression
     while isinstance(node, cst.Attribute) and not node.lpar:
         node = node.value
-    return isinstance(node, (cst.Name, cst.Integer, cst.Float)) and not node.lpar
+    return isinstance(node, (cst.Name, cst.Integer, cst.Float))

@@ -1,42 +1,36 @@
-"""Which definitions share a class, and what the constructor of that class takes.
+"""Which definitions share a class, and how the constructors of the classes are called.
 
-Definitions are lowered from the leaves up: each one that needs a class becomes a `ModuleSpec` of that class, whose
-target is `:` and the number of the class. Definitions that are equal but for constants share one; the columns of
-constants in which they differ become parameters of the constructor, columns that always agree become one parameter, and
-a value that most places have becomes its default.
+Definitions are written from the leaves up, each as the methods that it alone would have. Those of one class of the
+user's that are equal but for constants share a class; those that differ in more are merged into one, with `if`s, where
+that makes the file shorter. Every definition then is a call of its class, which is what the definitions above it write.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Any
+from graphlib import TopologicalSorter
 
-import torch
-from torch import nn
+from graphnas.codegen import names, syntax
+from graphnas.codegen.constructor import CONTAINERS, Constructor
+from graphnas.codegen.forward import forward_method
+from graphnas.codegen.merge import Merger
+from graphnas.codegen.settle import Settled, settle, size
+from graphnas.codegen.signatures import defaults
+from graphnas.codegen.syntax import Function, Tree
+from graphnas.codegen.template import Site, generalise, skeleton, with_site
+from graphnas.errors import CodegenError
+from graphnas.ir.module import Definition, Forward
 
-from graphnas.codegen import names
-from graphnas.codegen.constants import Site, map_constants, skeleton
-from graphnas.codegen.literals import Hole
-from graphnas.errors import CodegenError, GraphNASError
-from graphnas.ir.literal import FrozenDict, Literal
-from graphnas.ir.module import Child, Definition, Forward, ModuleSpec
-from graphnas.ir.resolve import resolve
-
-_MODULE_ATTRIBUTES = frozenset(dir(nn.Module))
 _POSITIONAL = 3
+"""Most required arguments that are passed by position."""
 
+_TRIES = 6
+"""Most classes of one name that a further variant is compared with."""
 
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a generated constructor; `default` counts if `has_default`."""
-
-    name: str
-    default: Literal = None
-    has_default: bool = False
+_NEW_CLASS = 6
+"""Syntax nodes that a class costs beside its methods."""
 
 
 @dataclass
@@ -45,17 +39,15 @@ class ClassPlan:
 
     Attributes:
         name: Its name in the file.
-        definition: What it holds, children lowered, constants that differ replaced by `Hole`s.
-        original: The first definition that it stands for, children as they were: paths are followed in it.
-        parameters: What the constructor takes, those with a default last.
-        stored: Parameters that forwards use, kept as attributes.
+        base: What it derives from.
+        original: The first definition that it stands for.
+        functions: Its methods, the constructor first if it needs one.
     """
 
     name: str
-    definition: Definition
+    base: Tree
     original: Definition
-    parameters: tuple[Parameter, ...] = ()
-    stored: tuple[str, ...] = ()
+    functions: tuple[Function, ...]
 
 
 @dataclass
@@ -87,47 +79,37 @@ def is_plain_chain(definition: Definition) -> bool:
     return replace(definition, forwards=forwards).is_chain
 
 
-@cache
-def parameter_names(target: str) -> tuple[str, ...]:
-    """Return the names of a constructor's positional parameters, none where they cannot be known."""
-    try:
-        signature = inspect.signature(resolve(target))
-    except (GraphNASError, TypeError, ValueError):
-        return ()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(item.name for item in signature.parameters.values() if item.kind in kinds)
+@dataclass
+class _Variant:
+    """Members that share a class: numbers of definitions, the template of their methods, and what comes of it."""
+
+    members: list[int]
+    functions: tuple[Function, ...]
+    settled: Settled
+    size: int
 
 
 class _Planner:
     def __init__(self, root: Definition) -> None:
         self.root = root
         self.structure = Structure()
-        self.lowered: dict[str, ModuleSpec] = {}
+        self.calls: dict[str, Tree] = {}
+        self.unique: dict[str, Definition] = {}
+        self._visit(root)
         self.counts = _count_instances(root)
         self.named = Counter[str]()
+        for key, definition in self.unique.items():
+            self.named[definition.class_name] += self.counts[key]
+        self.class_names = frozenset(item.class_name for item in self.unique.values())
 
     def run(self) -> Structure:
-        heights: dict[str, int] = {}
-        unique: dict[str, Definition] = {}
-        self._measure(self.root, heights, unique)
-        by_height: dict[int, list[Definition]] = {}
-        for key, definition in unique.items():
-            if key == self.root.key or self._needs_class(definition):
-                by_height.setdefault(heights[key], []).append(definition)
-        for height in sorted(by_height):
-            groups: dict[str, list[tuple[Definition, Definition]]] = {}
-            for definition in by_height[height]:
-                children = self._lower_children(definition)
-                groups.setdefault(skeleton(children, self.names_of), []).append((definition, children))
-            for members in groups.values():
-                self._add_class(members)
+        written = [item for item in self.unique.values() if item is not self.root and self._needs_class(item)]
+        for group in _groups(written, self._needs_class):
+            self._add_classes(group)
+        self._add_classes([self.root])
+        self._order_classes()
         self._name_classes()
         return self.structure
-
-    def names_of(self, spec: ModuleSpec) -> tuple[str, ...]:
-        if spec.target.startswith(":"):
-            return tuple(item.name for item in self.structure.classes[int(spec.target[1:])].parameters)
-        return parameter_names(spec.target)
 
     def _needs_class(self, definition: Definition) -> bool:
         if not is_container(definition):
@@ -135,161 +117,199 @@ class _Planner:
         own_name = definition.kind == "sequential" and definition.class_name != "Sequential"
         return own_name and self.named[definition.class_name] > 1
 
-    def _measure(self, definition: Definition, heights: dict[str, int], unique: dict[str, Definition]) -> int:
-        known = heights.get(definition.key)
-        if known is not None:
-            return known
+    def _visit(self, definition: Definition) -> None:
+        if definition.key in self.unique:
+            return
         if definition.kind in ("choice", "repeat"):
             raise CodegenError(
                 f"the {definition.kind} labelled {definition.label!r} is still open, so no source can be "
                 "written; freeze the space with decisions for it first"
             )
-        inner = [self._measure(child, heights, unique) for child in _definitions(definition)]
-        heights[definition.key] = 1 + max(inner, default=0)
-        unique[definition.key] = definition
-        self.named[definition.class_name] += self.counts[definition.key]
-        return heights[definition.key]
+        for child in _children(definition):
+            self._visit(child)
+        self.unique[definition.key] = definition
 
-    def _lower(self, child: Child) -> Child:
-        if isinstance(child, ModuleSpec):
-            return child
-        known = self.lowered.get(child.key)
-        return known if known is not None else self._lower_children(child)
+    def _add_classes(self, definitions: Sequence[Definition]) -> None:
+        """Add the classes of definitions that have one class name."""
+        weights = [self.counts[definition.key] for definition in definitions]
+        bases: dict[Tree, dict[tuple[object, ...], list[int]]] = {}
+        methods = [self._methods(definition, is_single=len(definitions) == 1) for definition in definitions]
+        for number, definition in enumerate(definitions):
+            base = _base(definition)
+            shape = tuple(_signature(item, skeleton(syntax.block(item.body))) for item in methods[number])
+            bases.setdefault(base, {}).setdefault(shape, []).append(number)
+        for base, shapes in bases.items():
+            variants: list[_Variant] = []
+            for members in shapes.values():
+                self._add_variant(variants, self._variant(members, methods, weights), base, weights)
+            for variant in variants:
+                self._add_class(variant, base, definitions)
 
-    def _lower_children(self, definition: Definition) -> Definition:
-        children = FrozenDict((name, self._lower(child)) for name, child in definition.children.items())
-        return replace(definition, children=children)
+    def _methods(self, definition: Definition, *, is_single: bool) -> tuple[Function, ...]:
+        found = [Constructor(definition, self.calls, is_single=is_single).write()]
+        if not (definition.kind == "sequential" and is_plain_chain(definition)):
+            found += [forward_method(definition, number) for number in range(len(definition.forwards))]
+        return tuple(found)
 
-    def _add_class(self, members: list[tuple[Definition, Definition]]) -> None:
-        columns = [_constants(lowered, self.names_of) for _, lowered in members]
-        weights = [self.counts[definition.key] for definition, _ in members]
-        taken = _attribute_names(members[0][0])
-        holes, parameters, values = _columns(columns, weights, taken)
-        sites = iter(holes)
-        lowered = map_constants(members[0][1], lambda site, value: _filled(next(sites), value), self.names_of)
-        stored = dict.fromkeys(
-            hole.name for hole, (site, _) in zip(holes, columns[0], strict=True) if hole and site.in_forward
-        )
+    def _variant(self, members: list[int], methods: Sequence[tuple[Function, ...]], weights: Sequence[int]) -> _Variant:
+        functions = []
+        for alike in zip(*(methods[number] for number in members), strict=True):
+            body = generalise([syntax.block(item.body) for item in alike], members)
+            functions.append(alike[0]._replace(body=body.parts))
+        return self._settled(members, tuple(functions), weights)
+
+    def _settled(self, members: list[int], functions: tuple[Function, ...], weights: Sequence[int]) -> _Variant:
+        settled = settle(functions, members, weights, self.class_names)
+        return _Variant(members, functions, settled, size(settled) + _NEW_CLASS)
+
+    def _add_variant(self, variants: list[_Variant], new: _Variant, base: Tree, weights: Sequence[int]) -> None:
+        """Merge a variant into the class where that saves most, or make it one of its own."""
+        best: tuple[int, int, _Variant] | None = None
+        for position, known in list(enumerate(variants))[-_TRIES:]:
+            merged = self._merged(known, new, base, weights)
+            gain = 0 if merged is None else known.size + new.size - merged.size
+            if merged is not None and gain > 0 and (best is None or gain > best[0]):
+                best = (gain, position, merged)
+        if best is None:
+            variants.append(new)
+        else:
+            variants[best[1]] = best[2]
+
+    def _merged(self, left: _Variant, right: _Variant, base: Tree, weights: Sequence[int]) -> _Variant | None:
+        masks = (_mask(left.members), _mask(right.members))
+        others = {item.name: item for item in right.functions}
+        functions: list[Function] = []
+        for mine in left.functions:
+            other = others.pop(mine.name, None)
+            merged = mine if other is None else Merger(self._defaults, base.text).function(mine, other, masks)
+            if merged is None:
+                return None
+            functions.append(merged)
+        members = sorted([*left.members, *right.members])
+        return self._settled(members, (*functions, *others.values()), weights)
+
+    def _defaults(self, target: str) -> Mapping[str, Tree]:
+        if not target.startswith(":"):
+            return defaults(target)
+        constructor = self.structure.classes[int(target[1:])].functions[0]
+        parameters = constructor.parameters if constructor.name == "__init__" else ()
+        return {item.name: item.default for item in parameters if item.default is not None}
+
+    def _add_class(self, variant: _Variant, base: Tree, definitions: Sequence[Definition]) -> None:
         number = len(self.structure.classes)
-        plan = ClassPlan(members[0][0].class_name, lowered, members[0][0], parameters, tuple(stored))
-        self.structure.classes.append(plan)
-        for row, (definition, _) in enumerate(members):
-            self.lowered[definition.key] = _instance(number, parameters, {n: v[row] for n, v in values.items()})
+        first = definitions[variant.members[0]]
+        settled = variant.settled
+        self.structure.classes.append(ClassPlan(first.class_name, base, first, settled.functions))
+        for member in variant.members:
+            self.calls[definitions[member].key] = _call(number, settled, member)
+
+    def _order_classes(self) -> None:
+        """Put classes in the order in which the constructors from the root on first speak of them."""
+        classes = self.structure.classes
+        uses = [
+            [int(path[1:]) for item in plan.functions for path in syntax.references_in(item) if path.startswith(":")]
+            for plan in classes
+        ]
+        order: dict[int, int] = {}
+        pending: list[tuple[int, Iterator[int]]] = [(len(classes) - 1, iter(uses[-1]))]
+        while pending:
+            number, inner = pending[-1]
+            child = next((item for item in inner if item not in order), None)
+            if child is None:
+                order[number] = len(order)
+                pending.pop()
+            else:
+                pending.append((child, iter(uses[child])))
+        renumbered = {f":{old}": f":{new}" for old, new in order.items()}
+        self.structure.classes = [
+            replace(classes[old], functions=tuple(syntax.renamed(item, renumbered) for item in classes[old].functions))
+            for old in order
+        ]
 
     def _name_classes(self) -> None:
         taken: set[str] = set()
         for plan in (self.structure.classes[-1], *self.structure.classes[:-1]):  # the root keeps its name
             if not plan.name.isidentifier():
                 raise CodegenError(f"the class name {plan.name!r} is no Python identifier; rename the class")
-            plan.name = names.free_name(plan.name, taken, dir(torch) if plan.name == "Tensor" else ())
+            plan.name = names.free_name(plan.name, taken, ("Tensor",))
             taken.add(plan.name)
 
 
-def _instance(number: int, parameters: tuple[Parameter, ...], values: Mapping[str, Literal]) -> ModuleSpec:
-    required = [item.name for item in parameters if not item.has_default]
+def _groups(definitions: Sequence[Definition], needs_class: Callable[[Definition], bool]) -> list[list[Definition]]:
+    """Return definitions by class name, each group after those that it holds.
+
+    A class that stands inside itself, or inside one that it holds elsewhere, is taken height by height.
+    """
+    held = {item.key: list(_held(item, needs_class)) for item in definitions}
+    heights: dict[str, int] = {}
+    for item in definitions:
+        heights[item.key] = 1 + max((heights[child.key] for child in held[item.key]), default=0)
+    edges: dict[str, dict[str, None]] = {}
+    for item in definitions:
+        edges.setdefault(item.class_name, {}).update(dict.fromkeys(child.class_name for child in held[item.key]))
+    cyclic = {name for name in edges if name in _reached(name, edges)}
+
+    def group_of(item: Definition) -> tuple[str, int]:
+        return (item.class_name, heights[item.key] if item.class_name in cyclic else 0)
+
+    groups: dict[tuple[str, int], list[Definition]] = {}
+    waits: dict[tuple[str, int], dict[tuple[str, int], None]] = {}
+    for item in definitions:
+        groups.setdefault(group_of(item), []).append(item)
+        waits.setdefault(group_of(item), {}).update(dict.fromkeys(map(group_of, held[item.key])))
+    order = TopologicalSorter(waits)
+    return [groups[group] for group in order.static_order()]
+
+
+def _held(definition: Definition, needs_class: Callable[[Definition], bool]) -> Iterator[Definition]:
+    for child in _children(definition):
+        if needs_class(child):
+            yield child
+        else:
+            yield from _held(child, needs_class)
+
+
+def _reached(start: str, edges: Mapping[str, Mapping[str, None]]) -> set[str]:
+    found: set[str] = set()
+    pending = list(edges[start])
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += edges[name]
+    return found
+
+
+def _call(number: int, settled: Settled, member: int) -> Tree:
+    """Return the call that constructs a member: few required arguments by position, defaults left out."""
+    required = [item.name for item in settled.parameters if item.default is None]
     positional = required if len(required) <= _POSITIONAL else []
-    kwargs = {
-        item.name: values[item.name]
-        for item in parameters
-        if item.name not in positional and not (item.has_default and _same(values[item.name], item.default))
-    }
-    return ModuleSpec(f":{number}", tuple(values[name] for name in positional), FrozenDict(kwargs))
+    values = {name: column[member] for name, column in settled.values.items() if member in column}
+    args = [with_site(values[name], Site(name)) for name in positional]
+    kwargs = [
+        (item.name, with_site(values[item.name], Site(item.name)))
+        for item in settled.parameters
+        if item.name in values and item.name not in positional and values[item.name] != item.default
+    ]
+    return syntax.call(syntax.reference(f":{number}"), args, kwargs)
 
 
-def _filled(hole: Hole | None, value: Literal) -> Literal:
-    return value if hole is None else hole
+def _base(definition: Definition) -> Tree:
+    if definition.base is not None:
+        return syntax.reference(definition.base.target)
+    return syntax.reference(f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}")
 
 
-def _constants(definition: Definition, names_of: Callable[[ModuleSpec], tuple[str, ...]]) -> list[tuple[Site, Literal]]:
-    found: list[tuple[Site, Literal]] = []
-
-    def note(site: Site, value: Literal) -> Literal:
-        found.append((site, value))
-        return value
-
-    map_constants(definition, note, names_of)
-    return found
+def _signature(function: Function, body: Tree) -> tuple[object, ...]:
+    return (*function._replace(body=()), body)
 
 
-def _columns(
-    rows: list[list[tuple[Site, Literal]]], weights: list[int], taken: frozenset[str]
-) -> tuple[list[Hole | None], tuple[Parameter, ...], dict[str, tuple[Literal, ...]]]:
-    """Return what stands at each site, the parameters, and their values member by member."""
-    vectors = [tuple(value for _, value in column) for column in zip(*rows, strict=True)]
-    sites = [site for site, _ in rows[0]]
-    marks = [tuple((type(value), value) for value in vector) for vector in vectors]
-    varying: dict[tuple[Any, ...], list[int]] = {}
-    for index, mark in enumerate(marks):
-        if any(item != mark[0] for item in mark):
-            varying.setdefault(mark, []).append(index)
-    groups = list(varying.values())
-    # What is used in a forward must be kept on the module, where names of children count as well.
-    chosen: dict[int, Hole] = {}
-    values: dict[str, tuple[Literal, ...]] = {}
-    defaults: dict[str, Parameter] = {}
-    derived = _multiples([vectors[group[0]] for group in groups])
-    for number, group in enumerate(groups):
-        if number in derived:
-            continue
-        name = _parameter_name([sites[index] for index in group], [*values], taken)
-        values[name] = vectors[group[0]]
-        defaults[name] = _with_default(name, vectors[group[0]], weights)
-        chosen[number] = Hole(name)
-    for number, (base, factor) in derived.items():
-        chosen[number] = Hole(chosen[base].name, factor)
-    holes: list[Hole | None] = [None] * len(sites)
-    for number, group in enumerate(groups):
-        for index in group:
-            holes[index] = chosen[number]
-    parameters = sorted(defaults.values(), key=lambda item: item.has_default)
-    return holes, tuple(parameters), values
+def _mask(members: Sequence[int]) -> int:
+    return sum(1 << number for number in members)
 
 
-def _multiples(vectors: list[tuple[Literal, ...]]) -> dict[int, tuple[int, int]]:
-    """Find columns that are a whole multiple of another: the inner width of a bottleneck, say."""
-    found: dict[int, tuple[int, int]] = {}
-    whole = [n for n, vector in enumerate(vectors) if all(type(value) is int and value >= 4 for value in vector)]
-    for number in sorted(whole, key=lambda n: vectors[n]):
-        for base in whole:
-            factor, rest = divmod(vectors[number][0], vectors[base][0])
-            if base in found or base == number or rest or not 2 <= factor <= 8:
-                continue
-            if all(a == factor * b for a, b in zip(vectors[number], vectors[base], strict=True)):
-                found[number] = (base, factor)
-                break
-    return found
-
-
-def _with_default(name: str, vector: tuple[Literal, ...], weights: list[int]) -> Parameter:
-    totals: dict[tuple[Any, ...], int] = {}
-    for value, weight in zip(vector, weights, strict=True):
-        totals[(type(value), value)] = totals.get((type(value), value), 0) + weight
-    (_, value), most = max(totals.items(), key=lambda item: item[1])
-    return Parameter(name, value, True) if 2 * most > sum(weights) else Parameter(name)
-
-
-def _parameter_name(sites: list[Site], used: list[str], taken: frozenset[str]) -> str:
-    barred = taken | _MODULE_ATTRIBUTES if any(site.in_forward for site in sites) else frozenset()
-    ordered = sorted(sites, key=lambda site: site.in_graph)
-    for site in ordered:
-        if names.is_usable(site.name, barred) and site.name not in used:
-            return site.name
-    for site in ordered:
-        longer = f"{site.owner}_{site.name}"
-        if names.is_usable(longer, barred) and longer not in used:
-            return longer
-    return names.free_name(ordered[0].name, used, barred)
-
-
-def _attribute_names(definition: Definition) -> frozenset[str]:
-    return frozenset({*definition.children, *definition.parameters, *definition.buffers})
-
-
-def _same(left: Literal, right: Literal) -> bool:
-    return type(left) is type(right) and bool(left == right)
-
-
-def _definitions(definition: Definition) -> Iterator[Definition]:
+def _children(definition: Definition) -> Iterator[Definition]:
+    """Yield the children that are definitions."""
     for child in definition.children.values():
         if isinstance(child, Definition):
             yield child
@@ -302,13 +322,13 @@ def _count_instances(root: Definition) -> Counter[str]:
     def visit(definition: Definition) -> None:
         if definition.key in order:
             return
-        for child in _definitions(definition):
+        for child in _children(definition):
             visit(child)
         order[definition.key] = definition
 
     visit(root)
     counts = Counter[str]({root.key: 1})
     for key, definition in reversed(order.items()):
-        for child in _definitions(definition):
+        for child in _children(definition):
             counts[child.key] += counts[key]
     return counts

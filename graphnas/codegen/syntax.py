@@ -9,7 +9,7 @@ in, sets parentheses and spaces, and makes libcst nodes of it. What an operation
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from graphnas.errors import CodegenError
@@ -239,12 +239,34 @@ class Function(NamedTuple):
     returns: Expression | None = None
 
 
-def names_in(tree: Tree) -> Iterator[str]:
-    """Yield every name that a tree reads or binds, in order, repetitions included."""
-    if tree.kind == "name":
-        yield tree.text
-    for part in tree.parts:
-        yield from names_in(part)
+def references_in(item: Tree | Function) -> Iterator[str]:
+    """Yield the path of every reference, in order, repetitions included."""
+    if isinstance(item, Function):
+        for parameter in (*item.parameters, *item.keyword_only):
+            for part in (parameter.annotation, parameter.default):
+                yield from references_in(part) if part is not None else ()
+        yield from references_in(item.returns) if item.returns is not None else ()
+        parts = item.body
+    else:
+        parts = item.parts
+        if item.kind == "reference":
+            yield item.text
+    for part in parts:
+        yield from references_in(part)
+
+
+def renamed(function: Function, paths: Mapping[str, str]) -> Function:
+    """Return a method that refers to other objects, by path."""
+
+    def visit(tree: Tree) -> Tree:
+        if tree.kind == "reference":
+            return tree._replace(text=paths.get(tree.text, tree.text))
+        return tree._replace(parts=tuple(map(visit, tree.parts))) if tree.parts else tree
+
+    parameters = tuple(
+        item if item.default is None else item._replace(default=visit(item.default)) for item in function.parameters
+    )
+    return function._replace(parameters=parameters, body=tuple(map(visit, function.body)))
 
 
 def _check_identifier(text: str) -> None:

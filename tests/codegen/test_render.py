@@ -6,7 +6,6 @@ import libcst as cst
 import pytest
 
 from graphnas.codegen import CodegenError, syntax
-from graphnas.codegen.imports import Imports
 from graphnas.codegen.render import Renderer
 from graphnas.codegen.syntax import Tree
 
@@ -14,7 +13,7 @@ A, B, C = map(syntax.identifier, "abc")
 
 
 def text(tree: Tree) -> str:
-    return cst.Module([]).code_for_node(Renderer(Imports(), ["Net"]).expression(tree))
+    return cst.Module([]).code_for_node(Renderer({":0": "Net", "torch.nn:ReLU": "nn.ReLU"}).expression(tree))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ def text(tree: Tree) -> str:
         (syntax.binary("*", syntax.binary("+", A, B), C), "(a + b) * c"),
         (syntax.binary("-", A, syntax.binary("-", B, C)), "a - (b - c)"),
         (syntax.binary("**", A, syntax.integer(-1)), "a**-1"),
-        (syntax.binary("**", syntax.integer(-2), A), "(-2)**a"),
+        (syntax.binary("**", syntax.integer(-2), A), "(-2) ** a"),
         (syntax.attribute(syntax.integer(2), "real"), "(2).real"),
         (syntax.unary("not", syntax.comparison("is", A, B)), "not a is b"),
         (

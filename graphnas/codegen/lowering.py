@@ -1,0 +1,213 @@
+"""Slots and choices of a template as plain Python: statements under an `if`, values as `a if flag else b`.
+
+A condition that tells members apart is a hole whose values are True and False. Where it is the same as whether a child
+is there, a forward asks `self.downsample is not None` instead, and the constructor sets the child to None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphnas.codegen import syntax
+from graphnas.codegen.syntax import Function, Tree
+from graphnas.codegen.template import Site, hole, members_of
+
+NONE = syntax.literal("None")
+TRUE, FALSE = syntax.literal("True"), syntax.literal("False")
+FLAG = "use"
+"""Owner of the site of a condition."""
+
+_SELF = syntax.identifier("self")
+_Groups = list[tuple[int, list[Tree]]]
+"""Items in a row that the same members have."""
+
+
+class Lowering:
+    """Lowers blocks for the members of a set; `flag` says what the conditions are."""
+
+    def block(self, items: Sequence[Tree], context: int) -> list[Tree]:
+        """Return the statements of those members."""
+        groups: _Groups = []
+        for item in items:
+            mask, statement = (item.note & context, item.parts[0]) if item.kind == "slot" else (context, item)
+            if mask:
+                self._append(groups, *self.statement(statement, mask, context))
+        found: list[Tree] = []
+        position = 0
+        while position < len(groups):
+            mask, body = groups[position]
+            position += 1
+            if mask == context:
+                found += body
+                continue
+            branches = [(mask, body)]
+            covered = mask
+            while position < len(groups) and not groups[position][0] & covered:
+                branches.append(groups[position])
+                covered |= groups[position][0]
+                position += 1
+            found += self._branches(branches, context, last=position == len(groups))
+        return found
+
+    def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
+        """Return a statement of the members `mask`, and the members that may run it."""
+        return mask, self.tree(tree, mask)
+
+    def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
+        """Return the condition that holds for `mask` and not for the rest of `context`."""
+        values = {number: TRUE if mask >> number & 1 else FALSE for number in members_of(context)}
+        return hole(values, Site(_content_name(content), FLAG, 1))
+
+    def tree(self, tree: Tree, context: int) -> Tree:
+        """Return an expression or statement of those members."""
+        if tree.kind == "select":
+            return self.select([(part.note & context, part.parts[0]) for part in tree.parts], context)
+        if tree.kind == "block":
+            return tree._replace(parts=tuple(self.block(tree.parts, context)))
+        if tree.kind == "hole":
+            values = {number: tree.note.values[number] for number in members_of(context) if number in tree.note.values}
+            return hole(values, tree.note.site)
+        if not tree.parts:
+            return tree
+        if any(part.kind == "slot" for part in tree.parts):
+            return tree._replace(parts=tuple(self._elements(tree.parts, context)))
+        return tree._replace(parts=tuple(self.tree(part, context) for part in tree.parts))
+
+    def select(self, options: Sequence[tuple[int, Tree]], context: int) -> Tree:
+        """Return `a if flag else b`, or more of that."""
+        options = [(mask, item) for mask, item in options if mask]
+        mask, item = options[0]
+        value = self.tree(item, mask)
+        if len(options) == 1:
+            return value
+        rest = self.select(options[1:], context & ~mask)
+        return syntax.conditional(value, self.flag(mask, context, [value]), rest)
+
+    def _branches(self, branches: _Groups, context: int, *, last: bool) -> list[Tree]:
+        """Return `if: ... elif: ... else: ...`; what follows a branch that returns needs no `else`."""
+        (mask, body), *rest = branches
+        test = self.flag(mask, context, body)
+        if not rest:
+            return [syntax.if_statement(test, body)]
+        inner = context & ~mask
+        others = rest[0][1] if rest[0][0] == inner else self._branches(rest, inner, last=last)
+        if last and body[-1].kind == "return":
+            return [syntax.if_statement(test, body), *others]
+        return [syntax.if_statement(test, body, others)]
+
+    def _elements(self, parts: Sequence[Tree], context: int) -> list[Tree]:
+        """Return items of a list or call: `*([a, b] if flag else [])` for those that some members lack."""
+        groups: _Groups = []
+        for part in parts:
+            mask, item = (part.note & context, part.parts[0]) if part.kind == "slot" else (context, part)
+            if mask:
+                self._append(groups, mask, self.tree(item, mask))
+        found: list[Tree] = []
+        while groups:
+            mask, items = groups.pop(0)
+            if mask == context:
+                found += items
+                continue
+            other = groups.pop(0)[1] if groups and groups[0][0] == context & ~mask else []
+            test = self.flag(mask, context, items)
+            found.append(syntax.starred(syntax.conditional(syntax.list_of(items), test, syntax.list_of(other))))
+        return found
+
+    @staticmethod
+    def _append(groups: _Groups, mask: int, item: Tree) -> None:
+        if groups and groups[-1][0] == mask:
+            groups[-1][1].append(item)
+        else:
+            groups.append((mask, [item]))
+
+
+class ModeLowering(Lowering):
+    """Lowers a body of two members, train mode and eval mode."""
+
+    def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
+        """Return `self.training`, or its opposite."""
+        training = syntax.dotted("self.training")
+        return training if mask == 1 else syntax.unary("not", training)
+
+
+class ClassLowering(Lowering):
+    """Lowers the methods of a class, the forwards first: they decide which children are None for some members."""
+
+    def __init__(self, functions: Sequence[Function], everyone: int) -> None:
+        self.present: dict[str, int] = {}
+        for function in functions:
+            for item in function.body if function.name == "__init__" else ():
+                name = own_attribute(item.parts[0]) if item.kind == "slot" else ""
+                if name:
+                    self.present[name] = item.note
+        masks = list(self.present.values())
+        self.alone = [name for name, mask in self.present.items() if masks.count(mask) == 1]
+        self.none_able: set[str] = set()
+        self.in_forward = True
+        written = {
+            item.name: self._function(item, everyone)
+            for item in sorted(functions, key=lambda function: function.name == "__init__")
+        }
+        self.functions = tuple(written[item.name] for item in functions)
+
+    def _function(self, function: Function, everyone: int) -> Function:
+        self.in_forward = function.name != "__init__"
+        return function._replace(body=tuple(self.block(function.body, everyone)))
+
+    def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
+        """Return a statement of the members `mask`; `self.x = ... if flag else None` is run by all."""
+        written = self.tree(tree, mask)
+        if mask == context or self.in_forward or own_attribute(tree) not in self.none_able:
+            return mask, written
+        target, value = written.parts
+        return context, syntax.assign(target, syntax.conditional(value, self.flag(mask, context, [tree]), NONE))
+
+    def select(self, options: Sequence[tuple[int, Tree]], context: int) -> Tree:
+        """Return a choice; `self.bias` where the others have None."""
+        options = [(mask, item) for mask, item in options if mask]
+        if self.in_forward and len(options) == 2:
+            for (mask, item), (_, other) in (options, options[::-1]):
+                name = _self_attribute(item)
+                if name and other.text == "None" and self.present.get(name, 0) & context == mask:
+                    self.none_able.add(name)
+                    return item
+        return super().select(options, context)
+
+    def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
+        """Return the condition, in a forward whether the one child is there that these members have."""
+        if self.in_forward:
+            for name in self.alone:
+                present = self.present[name] & context
+                if present in (mask, context & ~mask):
+                    self.none_able.add(name)
+                    operator = "is not" if present == mask else "is"
+                    return syntax.comparison(operator, syntax.dotted(f"self.{name}"), NONE)
+        return super().flag(mask, context, content)
+
+
+def own_attribute(statement: Tree) -> str:
+    """Return the attribute that a statement of the constructor sets, or the empty string."""
+    return _self_attribute(statement.parts[0]) if statement.kind == "assign" and not statement.text else ""
+
+
+def _self_attribute(tree: Tree) -> str:
+    return tree.text if tree.kind == "attribute" and tree.parts[0] == _SELF else ""
+
+
+def _content_name(content: Sequence[Tree]) -> str:
+    """Return a name for the condition under which something stands: of the child or class that it is about."""
+    for find in (own_attribute, _mentioned, _built):
+        for tree in content:
+            found = find(tree).lstrip("_")
+            if found:
+                return found
+    return "extended"
+
+
+def _mentioned(tree: Tree) -> str:
+    return _self_attribute(tree) or next(filter(None, map(_mentioned, tree.parts)), "")
+
+
+def _built(tree: Tree) -> str:
+    name = tree.text.rpartition(":")[2].rpartition(".")[2].lower() if tree.kind == "reference" else ""
+    return name if name.isidentifier() else next(filter(None, map(_built, tree.parts)), "")

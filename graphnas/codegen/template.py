@@ -1,0 +1,148 @@
+"""Templates: trees that stand for several definitions at once, the *members* of a class.
+
+A set of members is an int, bit by bit. Beside the kinds of `syntax.Tree`, a template has
+
+| kind | note | parts |
+|---|---|---|
+| `hole` | the `Column` of its values, member by member | |
+| `slot` | the members that have it | one item of a list or block that others lack |
+| `select` | | `slot`s: each member has one of them |
+| `repeat` | | an item of a list, and how often it stands there, which may be a hole |
+| `tensor` | the data | a tensor that does not fit into source; the text is its attribute |
+
+Merging (`graphnas.codegen.merge`) makes templates, settling (`graphnas.codegen.settle`) turns them into plain trees
+with constructor parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from graphnas.codegen.syntax import Tree
+
+
+class Site(NamedTuple):
+    """Where a constant stands, so that a parameter for it can be named.
+
+    Attributes:
+        name: Its keyword, or what comes closest.
+        owner: The child or variable that it belongs to.
+        rank: 0 in the call of a child's constructor, 1 elsewhere in a constructor, 2 in a forward.
+    """
+
+    name: str
+    owner: str = ""
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values at one place of a template, by member."""
+
+    values: Mapping[int, Tree]
+    site: Site
+
+
+def hole(values: Mapping[int, Tree], site: Site) -> Tree:
+    """Return the place of a value that differs between members."""
+    return Tree("hole", "", (), Column(values, site))
+
+
+def slot(tree: Tree, members: int) -> Tree:
+    """Return an item that only some members have."""
+    return Tree("slot", "", (tree,), members)
+
+
+def members_of(mask: int) -> Iterator[int]:
+    """Yield the members of a set, in order."""
+    number = 0
+    while mask:
+        if mask & 1:
+            yield number
+        mask >>= 1
+        number += 1
+
+
+def site_of(tree: Tree) -> Site | None:
+    """Return where a constant stands; None if it is no constant, or one that cannot become a parameter."""
+    if tree.kind in ("literal", "reference"):
+        return tree.note if isinstance(tree.note, Site) else None
+    if tree.kind not in ("tuple", "list"):
+        return None
+    sites = [site_of(part) for part in tree.parts]
+    return None if None in sites else next(iter(sites), None)
+
+
+def with_site(tree: Tree, site: Site) -> Tree:
+    """Return a constant that stands at another place."""
+    if tree.kind in ("literal", "reference"):
+        return tree._replace(note=site)
+    return tree._replace(parts=tuple(with_site(part, site) for part in tree.parts))
+
+
+def owned(tree: Tree, owner: str) -> Tree:
+    """Return a call whose constants are those of `owner`, under the names of the keywords that they have."""
+    if isinstance(tree.note, Site):
+        return tree._replace(note=tree.note._replace(owner=owner))
+    return tree._replace(parts=tuple(owned(part, owner) for part in tree.parts)) if tree.parts else tree
+
+
+def plain(tree: Tree) -> Tree:
+    """Return a constant without its place, for comparison."""
+    if tree.kind == "hole":
+        return tree
+    return Tree(tree.kind, tree.text, tuple(map(plain, tree.parts)))
+
+
+def skeleton(tree: Tree) -> Tree:
+    """Return what is left of a tree when all constants that can become parameters are left out."""
+    if is_whole(tree):
+        return _CONSTANT
+    if not tree.parts:
+        return tree
+    return Tree(tree.kind, tree.text, tuple(map(skeleton, tree.parts)), tree.note)
+
+
+_CONSTANT = Tree("literal", "?")
+
+
+def is_whole(tree: Tree) -> bool:
+    """Tell whether a tree is one constant: of the argument `kernel_size=(3, 1)` of a child, both numbers together."""
+    site = site_of(tree)
+    return site is not None and (not tree.parts or site.rank == 0)
+
+
+def generalise(trees: Sequence[Tree], members: Sequence[int]) -> Tree:
+    """Return the template of trees that have one skeleton."""
+    first = trees[0]
+    if all(tree == first for tree in trees[1:]):
+        return first
+    if is_whole(first):
+        site = site_of(first)
+        assert site is not None
+        values = [plain(tree) for tree in trees]
+        return first if len(set(values)) == 1 else hole(dict(zip(members, values, strict=True)), site)
+    parts = zip(*(tree.parts for tree in trees), strict=True)
+    return first._replace(parts=tuple(generalise(part, members) for part in parts))
+
+
+_WEIGHTS = {"pair": 0, "absent": 0, "block": 0, "slot": 0, "subscript": 1, "binary": 2, "unary": 2, "comparison": 2}
+_WEIGHTS |= {"comprehension": 2, "select": 2, "slice": 1, "repeat": 8, "tensor": 3}
+
+
+def weight(tree: Tree) -> int:
+    """Return how many syntax nodes a tree has, those of `ast` without contexts."""
+    own = _WEIGHTS.get(tree.kind, 1)
+    if tree.kind == "reference":
+        own += tree.text.startswith("torch") + tree.text.count(".") - tree.text.startswith("torch.nn")
+    elif tree.kind == "literal" and tree.text.startswith("-"):
+        own = 3
+    elif tree.kind == "subscript" and len(tree.parts) > 2:
+        own = 2
+    elif tree.kind == "comprehension":
+        own = 1 + (len(tree.parts) - 1) // 2
+    elif tree.kind == "assign" and tree.text:
+        own = 2
+    return own + sum(map(weight, tree.parts))
