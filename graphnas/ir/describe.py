@@ -249,19 +249,30 @@ class _Describer:
 
 
 def _order(module: nn.Module, init: Graph, moments: Mapping[str, int]) -> tuple[str, ...]:
-    """Return `Definition.order`: names by moment, each kind in the order of its registration."""
+    """Return `Definition.order`: names by moment, each kind in the order of its registration.
+
+    What a step changes may have been registered later than it was changed; the step then comes after it.
+    """
     if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
         return ()
     names = [name for name, _ in _own(module)]
     parameters = [name for name in names if name in module._parameters]
     buffers = [name for name in names if name not in module._parameters]
-    steps = [f"%{node.name}" for node in init.nodes if f"%{node.name}" in moments]
     placed: list[tuple[int, int, str]] = []
-    for rank, kind in enumerate((parameters, buffers, list(module._modules), steps)):
+    built: dict[str, int] = {}
+    for rank, kind in enumerate((parameters, buffers, list(module._modules))):
         latest = -1
         for name in kind:
-            latest = max(latest, moments.get(name, latest))
+            latest = built[name] = max(latest, moments.get(name, latest))
             placed.append((latest, rank, name))
+    latest = -1
+    for node in init.nodes:
+        step = f"%{node.name}"
+        if node.operation.kind == "attribute":
+            latest = max(latest, built.get(node.operation.target.partition(".")[0], -1))
+        if step in moments:
+            latest = max(latest, moments[step])
+            placed.append((latest, 3, step))
     placed.sort(key=lambda item: item[:2])
     return tuple(name for _, _, name in placed)
 

@@ -220,3 +220,26 @@ def test_labels_are_numbered_by_nesting() -> None:
         ModelNamespace.current()
     with pytest.raises(NoContextError, match="no 'fixed' context"):
         ContextStack.top("fixed")
+
+
+def test_what_is_changed_before_it_is_registered_is_changed_after_it_is_built() -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.zeros = nn.ModuleList(), nn.ModuleList()
+            for _ in range(2):
+                zero = nn.Linear(2, 2)
+                nn.init.zeros_(zero.weight)
+                self.first.append(nn.Linear(2, 2))
+                self.zeros.append(zero)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for a, b in zip(self.first, self.zeros, strict=True):
+                x = a(x) + b(x)
+            return x
+
+    with recording():
+        net = Late()
+    built = to_module(trace(net, torch.randn(1, 2)))
+    assert list(built.state_dict()) == list(net.state_dict())
+    assert not any(built.get_parameter(f"zeros.{index}.weight").any() for index in range(2))
