@@ -8,10 +8,11 @@ from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.modes import merge_modes
+from graphnas.codegen.rolling import roll
 from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Value, values_in
+from graphnas.ir.literal import Value
 from graphnas.ir.module import Definition, Forward
 from graphnas.ir.types import TensorType, Type
 
@@ -41,7 +42,7 @@ def graph_body(graph: Graph, definition: Definition, *, owner: str = "init") -> 
         owner: What it builds.
     """
     writer = _Writer(graph, definition, owner)
-    return writer.statements(), writer.output()
+    return roll(writer.statements(), writer.output(), definition)
 
 
 def _parameter(name: str, kind: Type) -> Parameter:
@@ -56,7 +57,8 @@ def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:
     bodies: list[list[Statement]] = []
     for graph in forward.graphs:
         writer = _Writer(graph, definition)
-        bodies.append([*writer.statements(), syntax.return_of(syntax.bare(writer.output()))])
+        body, output = roll(writer.statements(), writer.output(), definition)
+        bodies.append([*body, syntax.return_of(syntax.bare(output))])
     return bodies[0] if len(bodies) == 1 else merge_modes(*bodies)
 
 
@@ -139,7 +141,7 @@ class _Writer:
         found: dict[str, list[int]] = {}
         for position, node in enumerate(self.plan.steps):
             for item in (node, *self.plan.unpacked.get(node.name, ())):
-                if item is not None and item.hint and not is_in_place_operator(item):
+                if item is not None and item.hint:
                     found.setdefault(item.hint, []).append(position)
         return found
 
@@ -210,7 +212,7 @@ class _Writer:
         self.body.append(syntax.assign(syntax.tuple_of(targets, bare=True), value))
 
     def _make_room(self, position: int, node: Node) -> None:
-        """Where the user's name is still held by an earlier value of that name, keep that one as `identity`."""
+        """Where the user's name is still held by an earlier value of that name, copy that one to a name of its own."""
         held = self.holder.get(node.hint) if node.hint else None
         if held is None or self.last_use.get(held, -1) <= position or not isinstance(self.types[held], TensorType):
             return
@@ -218,7 +220,7 @@ class _Writer:
         if own != node.hint or not names.is_usable(node.hint):
             return
         sharing = [name for name, variable in self.variable.items() if variable == node.hint]
-        alias = names.alias_name([*self.holder, *(item.hint for item in self.graph.nodes)])
+        alias = self._kept_name(held, node.hint, node)
         self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
         del self.holder[node.hint]
         for name in sharing:
@@ -226,17 +228,13 @@ class _Writer:
         self.holder[alias] = held
 
     def _name(self, position: int, node: Node, avoid: Iterable[str] = ()) -> str:
-        """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one.
-
-        A value that is still read after its name was given away gets a name of its own from the start.
-        """
+        """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one."""
         barred = {*avoid}
-        later = next((item for item in self.rebound.get(node.hint, ()) if item > position), None)
-        if later is not None and self.last_use[node.name] > later and names.is_usable(node.hint, barred):
-            return self._bind(self._kept_name(node, later, barred), node.name)
         candidates = [node.hint] if node.hint else []
         if not node.hint and isinstance(node.type, TensorType):
-            candidates += [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
+            own = [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
+            end = self.last_use[node.name]
+            candidates += [name for name in own if not any(position < n < end for n in self.rebound.get(name, ()))]
         for name in candidates:
             if names.is_usable(name, barred) and self._is_free(name, position):
                 return self._bind(name, node.name)
@@ -244,15 +242,14 @@ class _Writer:
         live = [name for name in self.holder if not self._is_free(name, position)]
         return self._bind(names.free_name(base, live, barred), node.name)
 
-    def _kept_name(self, node: Node, later: int, barred: set[str]) -> str:
-        """Return `shortcut` for what is added in the end, and `x1`, `x2` for the rest."""
-        taken = [*self.holder, *barred, *self.rebound]
-        reads = [
-            step for step in self.plan.steps[later + 1 :] if node.name in (value.name for value in values_in(step.args))
-        ]
+    def _kept_name(self, value: str, name: str, taker: Node) -> str:
+        """Return `shortcut` for what is added after `taker` took its name, and `x1`, `x2` for the rest."""
+        taken = [*self.holder, *self.variable.values(), *(item.hint for item in self.graph.nodes)]
+        late = self.graph.nodes[[item.name for item in self.graph.nodes].index(taker.name) + 1 :]
+        reads = [item for item in late if any(used.name == value for used in item.inputs)]
         if len(reads) == 1 and reads[0].operation.target in _ADDING:
             return names.alias_name(taken)
-        return names.numbered_name(node.hint, taken)
+        return names.numbered_name(name, taken)
 
     def _is_free(self, name: str, position: int) -> bool:
         held = self.holder.get(name)

@@ -176,8 +176,7 @@ class _Scheduler:
             taken = 0
         self._take(taken)
         self.depth[name], self.size[name] = depth, size
-        is_returned = self.graph.output == Value(name)
-        free = uses == 1 and name not in forced and (not node.hint or is_returned)
+        free = uses == 1 and name not in forced and not node.hint
         if free and not (is_in_place_operator(node) or is_setitem(node) or self._has_statement(name)):
             self.pending.append(node)
         else:
@@ -260,7 +259,7 @@ class _Scheduler:
             items = takers.get(node.name, [])
             length = len(node.type.items) if isinstance(node.type, SequenceType) else 0
             indices = [item.args[1] for item in items]
-            if not 2 <= length <= 8 or len(items) < 2 or self.uses[node.name] != len(items):
+            if not 2 <= length <= 8 or self.uses[node.name] != len(items):
                 continue
             if not all(type(index) is int and 0 <= index < length for index in indices):
                 continue

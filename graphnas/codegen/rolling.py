@@ -1,0 +1,503 @@
+"""Loops out of repeated statements: what a trace unrolled is written as the loop that it was.
+
+Groups of statements that follow each other and differ in literals only, or in which variable they read, become one
+loop. A loop executes exactly the statements that it stands for, in their order, so nothing has to be known of what they
+do. Indices of a container become the loop over the container, the rest a `range`, a tuple, or a `zip` of these. Values
+that are kept turn by turn are collected in a list. A value that is kept outside of loops gets its name where it is
+computed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from graphnas.codegen import names, syntax
+from graphnas.codegen.syntax import Expression, Statement, Tree
+from graphnas.ir.module import Definition
+
+_LONGEST = 64
+"""Most statements in the body of a loop."""
+
+_LEAST, _LEAST_OF_TWO = 4, 12
+"""How much shorter a loop must be than what it stands for, in syntax nodes; two turns read well without one."""
+
+_OWN = Tree("name", "self")
+
+
+def roll(
+    statements: Sequence[Statement], output: Expression, definition: Definition, reserved: Iterable[str] = ()
+) -> tuple[list[Statement], Expression]:
+    """Return the statements with loops where these are shorter, and the expression of the output after them.
+
+    Args:
+        statements: Statements of one function. A value that outlives its variable is copied: `x1 = x`.
+        output: An expression that is evaluated after them.
+        definition: What `self` is.
+        reserved: Names that no variable takes.
+    """
+    whole = [*statements, syntax.expression_statement(output)]
+    roller = _Roller(definition, whole, reserved)
+    rolled = roller.roll(whole)
+    while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
+        whole = rolled
+        rolled = roller.roll(whole)
+    *rolled, last = _without_copies([roller.comprehended(item) for item in rolled])
+    value = last.parts[0]
+    if rolled and _is_binding(rolled[-1]) and value == rolled[-1].parts[0]:
+        value = rolled.pop().parts[1]  # what is named to be returned needs no name
+    return rolled, value
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A place in which the groups differ: the trees of all groups, and what they are.
+
+    Attributes:
+        items: What stands there, group by group.
+        container: The container of which `items` are the indices, where the whole expression stands for a child.
+        is_index: Whether `items` stand between brackets.
+    """
+
+    items: tuple[Tree, ...]
+    container: Tree | None = None
+    is_index: bool = False
+
+
+@dataclass
+class _Loop:
+    start: int
+    period: int
+    count: int
+    header: tuple[Expression, Expression]
+    body: list[Statement]
+    gain: int
+    lists: dict[str, tuple[str, ...]]
+
+
+class _Roller:
+    def __init__(self, definition: Definition, statements: Sequence[Statement], reserved: Iterable[str]) -> None:
+        self.definition = definition
+        self.names = {*reserved, *(name for item in statements for name in syntax.names_in(item))}
+        self.bindings = Counter(name for item in statements for name in _assigned(item))
+        self.lists: dict[str, int] = {}
+
+    def roll(self, statements: list[Statement]) -> list[Statement]:
+        if len(statements) < 2:
+            return statements
+        numbers: dict[Tree, int] = {}
+        runs = _runs([numbers.setdefault(_shape(item), len(numbers)) for item in statements])
+        known: dict[tuple[int, int], _Loop | None] = {}
+        found: list[Statement] = []
+        position = 0
+        while position < len(statements):
+            best = self._best(statements, runs, position, known)
+            if best is None:
+                found.append(statements[position])
+                position += 1
+                continue
+            found += statements[position : best.start]
+            found += [syntax.assign(syntax.identifier(name), syntax.list_of([])) for name in best.lists]
+            found.append(syntax.for_loop(*best.header, self.roll(best.body)))
+            position = best.start + best.period * best.count
+            if best.lists:
+                self._keep(best.lists)
+                collected = {
+                    variable: syntax.subscript(syntax.identifier(name), [syntax.integer(index)])
+                    for name, variables in best.lists.items()
+                    for index, variable in enumerate(variables)
+                }
+                return found + self.roll([self._read(item, collected) for item in statements[position:]])
+        return found
+
+    def _keep(self, lists: dict[str, tuple[str, ...]]) -> None:
+        for name, variables in lists.items():
+            self.names.add(name)
+            self.lists[name] = len(variables)
+
+    def comprehended(self, tree: Tree) -> Tree:
+        """Return a tree with comprehensions for lists of three or more items that differ as the turns of a loop do."""
+        if not tree.parts:
+            return tree
+        parts = tuple(map(self.comprehended, tree.parts))
+        tree = tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+        if tree.kind != "list" or len(parts) < 3 or any(_shape(part) != _shape(parts[0]) for part in parts[1:]):
+            return tree
+        slots: list[_Slot] = []
+        template = self._unify(parts, slots)
+        loop = self._written(0, [syntax.expression_statement(template)], slots, [[item] for item in parts])
+        if loop is None or not slots or template.kind == "hole":
+            return tree
+        found = syntax.comprehension(loop.body[0].parts[0], *loop.header)
+        return found if _size(tree) - _size(found) >= _LEAST else tree
+
+    def _read(self, tree: Tree, collected: dict[str, Expression]) -> Tree:
+        """Return a tree with the items of lists in place of the variables that they were; all of them are the list."""
+        if tree.kind == "name":
+            return collected.get(tree.text, tree)
+        if not tree.parts:
+            return tree
+        parts = tuple(self._read(part, collected) for part in tree.parts)
+        if tree.kind in ("list", "tuple") and parts[0].kind == "subscript" and parts[0].parts[0].text in self.lists:
+            name = parts[0].parts[0]
+            items = [syntax.subscript(name, [syntax.integer(index)]) for index in range(self.lists[name.text])]
+            if list(parts) == items and name.kind == "name":
+                return name if tree.kind == "list" else syntax.call(syntax.identifier("tuple"), [name])
+        return tree._replace(parts=parts)
+
+    def _best(
+        self,
+        statements: list[Statement],
+        runs: list[list[int]],
+        position: int,
+        known: dict[tuple[int, int], _Loop | None],
+    ) -> _Loop | None:
+        """Return the loop that saves most among those that start at a position or within its own length behind it."""
+        best: _Loop | None = None
+        for period, run in enumerate(runs, 1):
+            for start in range(position, position + period) if run[position] >= period else ():
+                if run[start] < period or _is_finer(runs, period, start):
+                    continue
+                if (start, period) not in known:
+                    known[start, period] = self._loop(statements, start, period, run[start] // period + 1)
+                loop = known[start, period]
+                if loop is not None and (best is None or loop.gain > best.gain):
+                    best = loop
+        return best
+
+    def _loop(self, statements: list[Statement], start: int, period: int, count: int) -> _Loop | None:
+        groups = [statements[start + index * period : start + (index + 1) * period] for index in range(count)]
+        turns = [count]
+        while turns:
+            tried = turns.pop()
+            slots: list[_Slot] = []
+            template = [self._unify(parts, slots) for parts in zip(*groups[:tried], strict=True)]
+            loop = self._written(start, template, slots, groups[:tried])
+            if loop is not None:
+                return loop if loop.gain >= (_LEAST if tried > 2 else _LEAST_OF_TWO) else None
+            if tried == count:  # the last turn may have no variable to keep, or the indices start anew
+                shorter = dict.fromkeys((count - 1, *(_regular(slot.items) for slot in slots if slot.is_index)))
+                turns = sorted(item for item in shorter if 2 <= item < count)
+        return None
+
+    def _unify(self, trees: tuple[Tree, ...], slots: list[_Slot]) -> Tree:
+        """Return one tree for trees of one shape, with slots where they differ."""
+        first = trees[0]
+        if all(_same(tree, first) for tree in trees[1:]):
+            return first
+        if first.kind in ("literal", "name"):
+            return _hole(_Slot(tuple(map(_plain, trees))), slots)
+        if first.kind == "subscript" and len(first.parts) == 2 and self._length(first.parts[0]) is not None:
+            base = _plain(first.parts[0])
+            if all(_same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
+                return _hole(_Slot(tuple(_plain(tree.parts[1]) for tree in trees), base, True), slots)
+        parts = []
+        for index, items in enumerate(zip(*(tree.parts for tree in trees), strict=True)):
+            part = self._unify(items, slots)
+            if index and first.kind == "subscript" and part.kind == "hole" and not part.note.is_index:
+                slots[-1] = replace(slots[-1], is_index=True)
+                part = part._replace(note=slots[-1])
+            parts.append(part)
+        return first._replace(parts=tuple(parts))
+
+    def _length(self, tree: Tree) -> int | None:
+        """Return the number of items of the list or sequential that an expression stands for, None for the rest."""
+        if tree.kind == "name" and tree.text in self.lists:
+            return self.lists[tree.text]
+        here = self._at(tree)
+        return len(here.children) if isinstance(here, Definition) and here.kind in ("list", "sequential") else None
+
+    def _at(self, tree: Tree) -> object:
+        if tree == _OWN:
+            return self.definition
+        if tree.kind not in ("attribute", "subscript") or not tree.parts:
+            return None
+        here = self._at(tree.parts[0])
+        if not isinstance(here, Definition):
+            return None
+        if tree.kind == "attribute":
+            return here.children.get(tree.text)
+        key = tree.parts[1]
+        children = list(here.children.values())
+        if key.kind != "literal" or here.kind not in ("list", "sequential", "dict"):
+            return None
+        if key.text.isdecimal():
+            return children[int(key.text)] if int(key.text) < len(children) else None
+        return here.children.get(key.text.strip("\"'"))
+
+    def _written(
+        self, start: int, template: list[Statement], slots: list[_Slot], groups: list[list[Statement]]
+    ) -> _Loop | None:
+        """Return the loop; None where variables differ that can neither be collected nor be had from a tuple."""
+        count = len(groups)
+        assigned = dict.fromkeys(name for group in groups for item in group for name in _assigned(item))
+        lists: dict[_Slot, tuple[Expression, Tree]] = {}
+        for item in template:
+            if item.kind == "assign" and item.parts[0].kind == "hole":
+                slot = item.parts[0].note
+                if not self._can_collect(slot, slots, groups):
+                    return None
+                name = names.free_name(_plural(item.parts[1]), {*self.names, *(n.text for n, _ in lists.values())})
+                lists[slot] = (syntax.identifier(name), item)
+        rest = list(dict.fromkeys(slot for slot in slots if slot not in lists))
+        rest.sort(key=lambda slot: slot.container is None or slot.container.kind == "name")  # modules come first
+        if any(tree.kind == "name" and tree.text in assigned for slot in rest for tree in slot.items):
+            return None
+        if any(slot.is_index and _positions(slot, count) is None for slot in rest):
+            return None
+        if count == 2 and any(slot.is_index and not self._is_consecutive(slot) for slot in rest):
+            return None  # any two numbers are a series
+        if any(slot.container is not None and not self._is_sliced(slot, count) for slot in rest):
+            return None
+        taken = {*self.names, *(name for group in groups for item in group for name in syntax.names_in(item))}
+        filling: dict[_Slot, Expression] = {}
+        for slot in rest:
+            name = names.free_name(_variable(slot), taken)
+            taken.add(name)
+            filling[slot] = syntax.identifier(name)
+        appends = {id(item): _append(name, _fill(item.parts[1], filling)) for name, item in lists.values()}
+        body = [appends.get(id(item)) or _fill(item, filling) for item in template]
+        header = self._header(rest, filling, count)
+        gain = sum(_size(item) for group in groups for item in group)
+        gain -= _size(syntax.for_loop(*header, body)) + 3 * len(lists)
+        kept = {name.text: tuple(tree.text for tree in slot.items) for slot, (name, _) in lists.items()}
+        return _Loop(start, len(template), count, header, body, gain, kept)
+
+    def _can_collect(self, slot: _Slot, slots: list[_Slot], groups: list[list[Statement]]) -> bool:
+        """Tell whether the variables of a slot are set once, and read after the loop only."""
+        own = dict.fromkeys(tree.text for tree in slot.items)
+        inside = Counter(name for group in groups for item in group for name in syntax.names_in(item))
+        once = all(self.bindings[name] == 1 and inside[name] == 1 for name in own)
+        return once and len(own) == len(slot.items) and slots.count(slot) == 1
+
+    def _header(
+        self, slots: list[_Slot], filling: dict[_Slot, Expression], count: int
+    ) -> tuple[Expression, Expression]:
+        """Return what a loop binds, and what it runs over."""
+        targets = [filling[slot] for slot in slots]
+        sources = [self._source(slot, count) for slot in slots]
+        if not slots:
+            return syntax.identifier("_"), syntax.call(syntax.identifier("range"), [syntax.integer(count)])
+        if len(slots) == 1:
+            return targets[0], sources[0]
+        if len(slots) == 2:
+            for index in (0, 1):
+                counts = slots[index].container is None and _positions(slots[index], count) == range(count)
+                if counts and slots[1 - index].container is not None:
+                    pair = syntax.tuple_of([targets[index], targets[1 - index]], bare=True)
+                    return pair, syntax.call(syntax.identifier("enumerate"), [sources[1 - index]])
+        return syntax.tuple_of(targets, bare=True), syntax.call(syntax.identifier("zip"), sources)
+
+    def _is_consecutive(self, slot: _Slot) -> bool:
+        positions = _positions(slot, len(slot.items))
+        return slot.container is not None and positions is not None and abs(positions.step) == 1
+
+    def _is_sliced(self, slot: _Slot, count: int) -> bool:
+        """Tell whether the children that a slot stands for are a slice of the container, or all of it in reverse."""
+        positions = _positions(slot, count)
+        if positions is None or slot.container is None:
+            return False
+        return positions.step > 0 or positions == range(self._size_of(slot.container) - 1, -1, -1)
+
+    def _size_of(self, container: Tree) -> int:
+        return self._length(container) or 0
+
+    def _source(self, slot: _Slot, count: int) -> Expression:
+        """Return what a loop takes the items of a slot from."""
+        positions = _positions(slot, count)
+        if slot.container is not None and positions is not None:
+            if positions.step < 0:
+                return syntax.call(syntax.identifier("reversed"), [slot.container])
+            length, last = self._size_of(slot.container), positions[-1] + 1
+            start = syntax.integer(positions.start) if positions.start else None
+            stop = syntax.integer(last) if last < length - positions.step + 1 else None
+            step = syntax.integer(positions.step) if positions.step > 1 else None
+            if start is stop is step is None:
+                return slot.container
+            return syntax.subscript(slot.container, [syntax.slice_of(start, stop, step)])
+        if positions is not None and count > 2:
+            limits = [positions.start, positions.stop, positions.step]
+            shown = limits[1:2] if limits[::2] == [0, 1] else limits[:2] if positions.step == 1 else limits
+            return syntax.call(syntax.identifier("range"), map(syntax.integer, shown))
+        return syntax.tuple_of(slot.items)
+
+
+def _without_copies(statements: list[Statement]) -> list[Statement]:
+    """Give a value that is copied to a variable of its own the name of that one from the start."""
+    bindings = Counter(name for item in statements for name in _assigned(item))
+    position = 0
+    while position < len(statements):
+        copy = statements[position]
+        renamed = None
+        if _is_copy(copy) and bindings[copy.parts[0].text] == 1:
+            renamed = _renamed_from_the_start(statements, position, copy.parts[0], copy.parts[1].text)
+        if renamed is None:
+            position += 1
+        else:
+            statements = renamed
+    return statements
+
+
+def _renamed_from_the_start(
+    statements: list[Statement], position: int, new: Expression, old: str
+) -> list[Statement] | None:
+    """Return the statements without the copy at a position; None where the variable is a parameter or changed since."""
+    start = next(
+        (n for n in range(position - 1, -1, -1) if old in _assigned(statements[n]) and not _updates(statements[n])),
+        None,
+    )
+    end = next((n for n in range(position + 1, len(statements)) if old in _assigned(statements[n])), len(statements))
+    if start is None or statements[start].kind != "assign":
+        return None
+    if end < len(statements) and (statements[end].kind != "assign" or statements[end].text):
+        return None
+    known = {old: new}
+    target, value = statements[start].parts
+    first = statements[start]._replace(parts=(_with_names(target, known), value))
+    between = [_with_names(statements[n], known) for n in range(start + 1, end) if n != position]
+    behind = statements[end:]
+    if behind:
+        target, value = behind[0].parts
+        behind = [behind[0]._replace(parts=(target, _with_names(value, known))), *behind[1:]]
+    return [*statements[:start], first, *between, *behind]
+
+
+def _is_copy(item: Statement) -> bool:
+    return _is_binding(item) and item.parts[1].kind == "name"
+
+
+def _is_binding(item: Statement) -> bool:
+    return item.kind == "assign" and not item.text and item.parts[0].kind == "name"
+
+
+def _updates(item: Statement) -> bool:
+    return item.kind == "assign" and bool(item.text)
+
+
+def _with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
+    if tree.kind == "name":
+        return known.get(tree.text, tree)
+    return tree._replace(parts=tuple(_with_names(part, known) for part in tree.parts)) if tree.parts else tree
+
+
+def _append(name: Expression, value: Expression) -> Statement:
+    return syntax.expression_statement(syntax.call(syntax.attribute(name, "append"), [value]))
+
+
+def _plural(value: Expression) -> str:
+    """Return the name of a list of such values."""
+    if value.kind != "name":
+        return "outputs"
+    return f"{value.text}_list" if value.text.endswith("s") else f"{value.text}s"
+
+
+def _is_finer(runs: list[list[int]], period: int, start: int) -> bool:
+    """Tell whether a shorter period explains the same repetition."""
+    run = runs[period - 1][start] + period
+    return any(period % part == 0 and runs[part - 1][start] + part >= run for part in range(1, period // 2 + 1))
+
+
+def _plain(tree: Tree) -> Tree:
+    """Return a tree without notes."""
+    return Tree(tree.kind, tree.text, tuple(map(_plain, tree.parts)))
+
+
+def _hole(slot: _Slot, slots: list[_Slot]) -> Tree:
+    slots.append(slot)
+    return Tree("hole", "", (), slot)
+
+
+def _fill(tree: Tree, filling: dict[_Slot, Expression]) -> Tree:
+    if tree.kind == "hole":
+        return filling[tree.note]
+    return tree._replace(parts=tuple(_fill(part, filling) for part in tree.parts)) if tree.parts else tree
+
+
+def _positions(slot: _Slot, count: int) -> range | None:
+    """Return the integers of a slot as a range, None where they are none."""
+    if not all(item.kind == "literal" and item.text.isdecimal() for item in slot.items):
+        return None
+    numbers = [int(item.text) for item in slot.items]
+    step = numbers[1] - numbers[0]
+    found = range(numbers[0], numbers[0] + step * count, step) if step else None
+    return found if found is not None and list(found) == numbers else None
+
+
+def _regular(items: tuple[Tree, ...]) -> int:
+    """Return how many of the first items are integers that all differ by the same."""
+    numbers = [int(item.text) if item.text.isdecimal() else None for item in items]
+    count = 1
+    while count < len(numbers) and numbers[count] is not None and numbers[0] is not None and numbers[1] is not None:
+        if numbers[count] != numbers[0] + count * (numbers[1] - numbers[0]):
+            break
+        count += 1
+    return count
+
+
+def _variable(slot: _Slot) -> str:
+    """Return what the variable of a loop is called, as far as it is free."""
+    if slot.container is not None and slot.container.kind == "name":
+        return "skip"
+    if slot.container is not None:
+        last = [*_path(slot.container), "modules"][-2]
+        return "block" if last.isdecimal() else names.loop_name(last, ())
+    if all(item.kind == "name" for item in slot.items):
+        bases = {item.text.rstrip("0123456789_") for item in slot.items}
+        return bases.pop() if len(bases) == 1 and all(bases) else "item"
+    return "i" if _positions(slot, len(slot.items)) is not None else "value"
+
+
+def _path(tree: Tree) -> Iterator[str]:
+    if tree.kind in ("attribute", "subscript"):
+        yield from _path(tree.parts[0])
+        yield tree.text if tree.kind == "attribute" else tree.parts[1].text.strip("\"'")
+    elif tree.kind == "name":
+        yield tree.text
+
+
+def _runs(shapes: list[int]) -> list[list[int]]:
+    """Return, for each period, over how many statements on from a position each has the shape of the one behind it."""
+    found = []
+    for period in range(1, min(_LONGEST, len(shapes) // 2) + 1):
+        run = [0] * len(shapes)
+        for position in range(len(shapes) - period - 1, -1, -1):
+            run[position] = run[position + 1] + 1 if shapes[position] == shapes[position + period] else 0
+        found.append(run)
+    return found
+
+
+def _shape(tree: Tree) -> Tree:
+    """Return a tree without what the turns of a loop may differ in."""
+    if tree.kind in ("literal", "name"):
+        return Tree(tree.kind)
+    return Tree(tree.kind, tree.text, tuple(map(_shape, tree.parts)))
+
+
+def _same(left: Tree, right: Tree) -> bool:
+    if left is right:
+        return True
+    if left.kind != right.kind or left.text != right.text or len(left.parts) != len(right.parts):
+        return False
+    return all(map(_same, left.parts, right.parts))
+
+
+def _size(tree: Tree) -> int:
+    return 1 + sum(map(_size, tree.parts))
+
+
+def _assigned(tree: Tree) -> Iterator[str]:
+    """Yield the names that a statement binds."""
+    if tree.kind in ("assign", "for"):
+        yield from _bound(tree.parts[0])
+    for part in tree.parts if tree.kind in ("if", "for", "with", "block") else ():
+        yield from _assigned(part)
+
+
+def _bound(target: Tree) -> Iterator[str]:
+    if target.kind == "name":
+        yield target.text
+    elif target.kind == "tuple":
+        for part in target.parts:
+            yield from _bound(part)
