@@ -19,6 +19,7 @@ from graphnas.codegen.fans import Formula, formula_of
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import path_expression
+from graphnas.codegen.rolling import roll
 from graphnas.codegen.syntax import Expression, Statement
 from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
 from graphnas.errors import GraphNASError
@@ -124,6 +125,7 @@ class _Writer:
             else:
                 for run in passes(self.visits, piece.calls):
                     body += self._run(self.visits, run)
+        body, _ = roll(body, syntax.literal("None"), self.plan.original, [item.name for item in self.plan.parameters])
         return [syntax.with_statement(syntax.call(syntax.reference("torch:no_grad")), body)] if needs_no_grad else body
 
     def _run(self, found: list[Visit], run: list[tuple[int, Call]]) -> list[Statement]:

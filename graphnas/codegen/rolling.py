@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.syntax import Expression, Statement, Tree
+from graphnas.codegen.variables import append, bound_by, is_binding, with_growing_lists, without_copies
 from graphnas.ir.module import Definition
 
 _LONGEST = 64
@@ -25,6 +26,8 @@ _LEAST, _LEAST_OF_TWO = 4, 12
 """How much shorter a loop must be than what it stands for, in syntax nodes; two turns read well without one."""
 
 _OWN = Tree("name", "self")
+_CHILDREN = syntax.call(syntax.dotted("self.children"))
+_DIGITS = "0123456789"
 
 
 def roll(
@@ -39,14 +42,15 @@ def roll(
         reserved: Names that no variable takes.
     """
     whole = [*statements, syntax.expression_statement(output)]
+    whole = with_growing_lists(whole) or whole
     roller = _Roller(definition, whole, reserved)
     rolled = roller.roll(whole)
     while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
         whole = rolled
         rolled = roller.roll(whole)
-    *rolled, last = _without_copies([roller.comprehended(item) for item in rolled])
+    *rolled, last = without_copies([roller.comprehended(item) for item in rolled])
     value = last.parts[0]
-    if rolled and _is_binding(rolled[-1]) and value == rolled[-1].parts[0]:
+    if rolled and is_binding(rolled[-1]) and value == rolled[-1].parts[0]:
         value = rolled.pop().parts[1]  # what is named to be returned needs no name
     return rolled, value
 
@@ -81,14 +85,14 @@ class _Roller:
     def __init__(self, definition: Definition, statements: Sequence[Statement], reserved: Iterable[str]) -> None:
         self.definition = definition
         self.names = {*reserved, *(name for item in statements for name in syntax.names_in(item))}
-        self.bindings = Counter(name for item in statements for name in _assigned(item))
+        self.bindings = Counter(name for item in statements for name in bound_by(item))
         self.lists: dict[str, int] = {}
 
     def roll(self, statements: list[Statement]) -> list[Statement]:
         if len(statements) < 2:
             return statements
         numbers: dict[Tree, int] = {}
-        runs = _runs([numbers.setdefault(_shape(item), len(numbers)) for item in statements])
+        runs = _runs([numbers.setdefault(self._shape(item), len(numbers)) for item in statements])
         known: dict[tuple[int, int], _Loop | None] = {}
         found: list[Statement] = []
         position = 0
@@ -123,7 +127,11 @@ class _Roller:
             return tree
         parts = tuple(map(self.comprehended, tree.parts))
         tree = tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
-        if tree.kind != "list" or len(parts) < 3 or any(_shape(part) != _shape(parts[0]) for part in parts[1:]):
+        if (
+            tree.kind != "list"
+            or len(parts) < 3
+            or any(self._shape(part) != self._shape(parts[0]) for part in parts[1:])
+        ):
             return tree
         slots: list[_Slot] = []
         template = self._unify(parts, slots)
@@ -193,6 +201,10 @@ class _Roller:
             base = _plain(first.parts[0])
             if all(_same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
                 return _hole(_Slot(tuple(_plain(tree.parts[1]) for tree in trees), base, True), slots)
+        if any(tree.text != first.text for tree in trees):
+            order = list(self.definition.children)
+            numbers = tuple(syntax.integer(order.index(tree.text)) for tree in trees)
+            return _hole(_Slot(numbers, _CHILDREN, True), slots)
         parts = []
         for index, items in enumerate(zip(*(tree.parts for tree in trees), strict=True)):
             part = self._unify(items, slots)
@@ -202,10 +214,22 @@ class _Roller:
             parts.append(part)
         return first._replace(parts=tuple(parts))
 
+    def _shape(self, tree: Tree) -> Tree:
+        """Return a tree without what the turns of a loop may differ in."""
+        if tree.kind in ("literal", "name"):
+            return Tree(tree.kind)
+        text = tree.text.rstrip(_DIGITS) if self._is_child(tree) else tree.text
+        return Tree(tree.kind, text, tuple(map(self._shape, tree.parts)))
+
+    def _is_child(self, tree: Tree) -> bool:
+        return tree.kind == "attribute" and tree.parts[0] == _OWN and tree.text in self.definition.children
+
     def _length(self, tree: Tree) -> int | None:
         """Return the number of items of the list or sequential that an expression stands for, None for the rest."""
         if tree.kind == "name" and tree.text in self.lists:
             return self.lists[tree.text]
+        if tree == _CHILDREN:
+            return len(self.definition.children)
         here = self._at(tree)
         return len(here.children) if isinstance(here, Definition) and here.kind in ("list", "sequential") else None
 
@@ -232,7 +256,7 @@ class _Roller:
     ) -> _Loop | None:
         """Return the loop; None where variables differ that can neither be collected nor be had from a tuple."""
         count = len(groups)
-        assigned = dict.fromkeys(name for group in groups for item in group for name in _assigned(item))
+        assigned = dict.fromkeys(name for group in groups for item in group for name in bound_by(item))
         lists: dict[_Slot, tuple[Expression, Tree]] = {}
         for item in template:
             if item.kind == "assign" and item.parts[0].kind == "hole":
@@ -257,7 +281,7 @@ class _Roller:
             name = names.free_name(_variable(slot), taken)
             taken.add(name)
             filling[slot] = syntax.identifier(name)
-        appends = {id(item): _append(name, _fill(item.parts[1], filling)) for name, item in lists.values()}
+        appends = {id(item): append(name, _fill(item.parts[1], filling)) for name, item in lists.values()}
         body = [appends.get(id(item)) or _fill(item, filling) for item in template]
         header = self._header(rest, filling, count)
         gain = sum(_size(item) for group in groups for item in group)
@@ -299,6 +323,8 @@ class _Roller:
         positions = _positions(slot, count)
         if positions is None or slot.container is None:
             return False
+        if slot.container == _CHILDREN:  # an iterator has no slices, and leaves out what it has seen
+            return positions == range(self._size_of(_CHILDREN)) and count > 2 and not self.definition.ties
         return positions.step > 0 or positions == range(self._size_of(slot.container) - 1, -1, -1)
 
     def _size_of(self, container: Tree) -> int:
@@ -322,68 +348,6 @@ class _Roller:
             shown = limits[1:2] if limits[::2] == [0, 1] else limits[:2] if positions.step == 1 else limits
             return syntax.call(syntax.identifier("range"), map(syntax.integer, shown))
         return syntax.tuple_of(slot.items)
-
-
-def _without_copies(statements: list[Statement]) -> list[Statement]:
-    """Give a value that is copied to a variable of its own the name of that one from the start."""
-    bindings = Counter(name for item in statements for name in _assigned(item))
-    position = 0
-    while position < len(statements):
-        copy = statements[position]
-        renamed = None
-        if _is_copy(copy) and bindings[copy.parts[0].text] == 1:
-            renamed = _renamed_from_the_start(statements, position, copy.parts[0], copy.parts[1].text)
-        if renamed is None:
-            position += 1
-        else:
-            statements = renamed
-    return statements
-
-
-def _renamed_from_the_start(
-    statements: list[Statement], position: int, new: Expression, old: str
-) -> list[Statement] | None:
-    """Return the statements without the copy at a position; None where the variable is a parameter or changed since."""
-    start = next(
-        (n for n in range(position - 1, -1, -1) if old in _assigned(statements[n]) and not _updates(statements[n])),
-        None,
-    )
-    end = next((n for n in range(position + 1, len(statements)) if old in _assigned(statements[n])), len(statements))
-    if start is None or statements[start].kind != "assign":
-        return None
-    if end < len(statements) and (statements[end].kind != "assign" or statements[end].text):
-        return None
-    known = {old: new}
-    target, value = statements[start].parts
-    first = statements[start]._replace(parts=(_with_names(target, known), value))
-    between = [_with_names(statements[n], known) for n in range(start + 1, end) if n != position]
-    behind = statements[end:]
-    if behind:
-        target, value = behind[0].parts
-        behind = [behind[0]._replace(parts=(target, _with_names(value, known))), *behind[1:]]
-    return [*statements[:start], first, *between, *behind]
-
-
-def _is_copy(item: Statement) -> bool:
-    return _is_binding(item) and item.parts[1].kind == "name"
-
-
-def _is_binding(item: Statement) -> bool:
-    return item.kind == "assign" and not item.text and item.parts[0].kind == "name"
-
-
-def _updates(item: Statement) -> bool:
-    return item.kind == "assign" and bool(item.text)
-
-
-def _with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
-    if tree.kind == "name":
-        return known.get(tree.text, tree)
-    return tree._replace(parts=tuple(_with_names(part, known) for part in tree.parts)) if tree.parts else tree
-
-
-def _append(name: Expression, value: Expression) -> Statement:
-    return syntax.expression_statement(syntax.call(syntax.attribute(name, "append"), [value]))
 
 
 def _plural(value: Expression) -> str:
@@ -440,6 +404,8 @@ def _variable(slot: _Slot) -> str:
     """Return what the variable of a loop is called, as far as it is free."""
     if slot.container is not None and slot.container.kind == "name":
         return "skip"
+    if slot.container == _CHILDREN:
+        return "layer"
     if slot.container is not None:
         last = [*_path(slot.container), "modules"][-2]
         return "block" if last.isdecimal() else names.loop_name(last, ())
@@ -468,13 +434,6 @@ def _runs(shapes: list[int]) -> list[list[int]]:
     return found
 
 
-def _shape(tree: Tree) -> Tree:
-    """Return a tree without what the turns of a loop may differ in."""
-    if tree.kind in ("literal", "name"):
-        return Tree(tree.kind)
-    return Tree(tree.kind, tree.text, tuple(map(_shape, tree.parts)))
-
-
 def _same(left: Tree, right: Tree) -> bool:
     if left is right:
         return True
@@ -485,19 +444,3 @@ def _same(left: Tree, right: Tree) -> bool:
 
 def _size(tree: Tree) -> int:
     return 1 + sum(map(_size, tree.parts))
-
-
-def _assigned(tree: Tree) -> Iterator[str]:
-    """Yield the names that a statement binds."""
-    if tree.kind in ("assign", "for"):
-        yield from _bound(tree.parts[0])
-    for part in tree.parts if tree.kind in ("if", "for", "with", "block") else ():
-        yield from _assigned(part)
-
-
-def _bound(target: Tree) -> Iterator[str]:
-    if target.kind == "name":
-        yield target.text
-    elif target.kind == "tuple":
-        for part in target.parts:
-            yield from _bound(part)

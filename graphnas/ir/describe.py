@@ -17,7 +17,7 @@ from torch import nn
 
 from graphnas.errors import GraphNASError
 from graphnas.ir.abstract import type_of
-from graphnas.ir.calls import canonical_call, is_getter, is_tensor_method
+from graphnas.ir.calls import canonical_call, is_getter, is_tensor_method, without_defaults
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
@@ -342,7 +342,7 @@ class _GraphBuilder:
             else:
                 operation = Operation("function", f"{INIT_MODULE}:{entry.init}" if entry.init else path_of(target))
         arguments = tuple(self.argument(arg) for arg in args)
-        keywords = FrozenDict((name, self.argument(arg)) for name, arg in kwargs.items())
+        keywords = FrozenDict((name, self.argument(arg)) for name, arg in without_defaults(function, kwargs).items())
         base = operation.target.rpartition(":")[2].strip("_")
         # A function of torch.nn.init was seen by one of its steps, whose result is not its own.
         in_place = entry.storage or not isinstance(entry.result, (torch.Tensor, tuple, list))

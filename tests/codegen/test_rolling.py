@@ -97,20 +97,44 @@ class Nested(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stages = nn.ModuleList([linears(3) for _ in range(3)])
-        self.head = nn.Linear(8, 8)
-        for name, parameter in self.stages.named_parameters():
-            if name.endswith("weight"):
-                nn.init.orthogonal_(parameter)
-            else:
-                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         for stage in self.stages:
             for block in stage:  # type: ignore[attr-defined]  # a ModuleList
                 x = block(x)
                 x = x.relu()
-        return self.head(x)  # type: ignore[no-any-return]  # modules are not typed
+        return x
 
+
+class Dense(nn.Module):
+    """Each layer takes what all before it gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for index in range(4):
+            self.add_module(f"layer{index + 1}", DenseLayer(8 * (index + 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for layer in self.children():
+            new = layer(features)
+            features.append(new)
+        return torch.cat(features, dim=-1)
+
+
+class DenseLayer(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 8)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.linear(torch.cat(features, dim=-1))  # type: ignore[no-any-return]  # modules are not typed
+
+
+DENSE = """features = [x]
+        for layer in self.children():
+            features.append(layer(features))
+        return torch.cat(features, dim=-1)"""
 
 CASES: list[tuple[Callable[[], nn.Module], list[str]]] = [
     (Several, ["for conv, norm in zip(self.convs, self.norms):"]),
@@ -118,6 +142,7 @@ CASES: list[tuple[Callable[[], nn.Module], list[str]]] = [
     (Numbered, ["for i, block in enumerate(self.blocks):"]),
     (Skips, ["xs.append(x)", "for up, skip in zip(self.ups, reversed(xs)):"]),
     (Features, ["return [head(x).relu() for head in self.heads]"]),
+    (Dense, [DENSE, "DenseLayer(16)"]),
     (Nested, ["for stage in self.stages:\n            for block in stage:\n                x = block(x)"]),
 ]
 
@@ -129,10 +154,24 @@ def test_loops_are_found(build: Callable[[], nn.Module], expected: list[str]) ->
         assert text in source
 
 
+class Initialised(nn.Module):
+    """A constructor that treats each block in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = linears(4)
+        for index, weight in enumerate(self.blocks.parameters()):
+            nn.init.normal_(weight, std=0.1 / (1 + index))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
 def test_initialisation_is_a_loop() -> None:
-    source = roundtrip(Nested, X)
-    assert "            for block in stage:\n                nn.init.orthogonal_(block.weight)" in source
-    assert initial_state(Nested, X)
+    assert "for block, value, value2 in zip(self.blocks, (0.1, 0.0333" in roundtrip(Initialised, X)
+    assert initial_state(Initialised, X)
 
 
 class Reordered(nn.Module):

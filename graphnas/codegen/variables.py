@@ -1,0 +1,151 @@
+"""Variables of finished statements: copies that are not needed, and lists that grow from statement to statement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from graphnas.codegen import names, syntax
+from graphnas.codegen.syntax import Expression, Statement, Tree
+
+
+def without_copies(statements: list[Statement]) -> list[Statement]:
+    """Give a value that is copied to a variable of its own the name of that one from the start."""
+    bindings = Counter(name for item in statements for name in bound_by(item))
+    position = 0
+    while position < len(statements):
+        copy = statements[position]
+        renamed = None
+        if _is_copy(copy) and bindings[copy.parts[0].text] == 1:
+            renamed = _renamed_from_the_start(statements, position, copy.parts[0], copy.parts[1].text)
+        if renamed is None:
+            position += 1
+        else:
+            statements = renamed
+    return statements
+
+
+def _renamed_from_the_start(
+    statements: list[Statement], position: int, new: Expression, old: str
+) -> list[Statement] | None:
+    """Return the statements without the copy at a position; None where the variable is a parameter or changed since."""
+    start = next(
+        (n for n in range(position - 1, -1, -1) if old in bound_by(statements[n]) and not _updates(statements[n])),
+        None,
+    )
+    end = next((n for n in range(position + 1, len(statements)) if old in bound_by(statements[n])), len(statements))
+    if start is None or statements[start].kind != "assign":
+        return None
+    if end < len(statements) and (statements[end].kind != "assign" or statements[end].text):
+        return None
+    known = {old: new}
+    target, value = statements[start].parts
+    first = statements[start]._replace(parts=(_with_names(target, known), value))
+    between = [_with_names(statements[n], known) for n in range(start + 1, end) if n != position]
+    behind = statements[end:]
+    if behind:
+        target, value = behind[0].parts
+        behind = [behind[0]._replace(parts=(target, _with_names(value, known))), *behind[1:]]
+    return [*statements[:start], first, *between, *behind]
+
+
+def _is_copy(item: Statement) -> bool:
+    return is_binding(item) and item.parts[1].kind == "name"
+
+
+def is_binding(item: Statement) -> bool:
+    """Tell whether a statement is `x = ...` for one variable."""
+    return item.kind == "assign" and not item.text and item.parts[0].kind == "name"
+
+
+def _updates(item: Statement) -> bool:
+    return item.kind == "assign" and bool(item.text)
+
+
+def _with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
+    if tree.kind == "name":
+        return known.get(tree.text, tree)
+    return tree._replace(parts=tuple(_with_names(part, known) for part in tree.parts)) if tree.parts else tree
+
+
+def append(name: Expression, value: Expression) -> Statement:
+    """Return `name.append(value)`."""
+    return syntax.expression_statement(syntax.call(syntax.attribute(name, "append"), [value]))
+
+
+def bound_by(tree: Tree) -> Iterator[str]:
+    """Yield the names that a statement binds."""
+    if tree.kind in ("assign", "for"):
+        yield from _bound(tree.parts[0])
+    for part in tree.parts if tree.kind in ("if", "for", "with", "block") else ():
+        yield from bound_by(part)
+
+
+def _bound(target: Tree) -> Iterator[str]:
+    if target.kind == "name":
+        yield target.text
+    elif target.kind == "tuple":
+        for part in target.parts:
+            yield from _bound(part)
+
+
+def with_growing_lists(statements: list[Statement]) -> list[Statement] | None:
+    """Write `b = f([x, a])` after `a = f([x])` with one list that grows; None where no list grows three times.
+
+    Every list is the one before with the value that was computed from that one.
+    """
+    plain = without_copies(list(statements))
+    bindings = Counter(name for item in plain for name in bound_by(item))
+    for start in range(len(plain) - 2):
+        chain = _chain(plain, start, bindings)
+        if len(chain) >= 3:
+            return _grown(plain, start, chain)
+    return None
+
+
+def _chain(statements: list[Statement], start: int, bindings: Counter[str]) -> list[Tree]:
+    """Return the lists of the statements from a position on, as long as each grows by the value before."""
+    found: list[Tree] = []
+    for item in statements[start:]:
+        if not is_binding(item) or bindings[item.parts[0].text] != 1:
+            break
+        lists = [tree for tree in _lists(item.parts[1]) if not found or tree == found[-1]]
+        if len(lists) != 1 or any(part.kind != "name" for part in lists[0].parts):
+            break
+        if not found:
+            found.append(lists[0])
+        found.append(lists[0]._replace(parts=(*lists[0].parts, item.parts[0])))
+    return found[:-1] if len(found) > 1 else []
+
+
+def _grown(statements: list[Statement], start: int, chain: list[Tree]) -> list[Statement]:
+    end = start + len(chain)
+    last = statements[end - 1].parts[0]
+    taken = {name for item in statements for name in syntax.names_in(item)}
+    name = syntax.identifier(names.free_name("features", taken))
+    whole = chain[-1]._replace(parts=(*chain[-1].parts, last))
+    behind = [_with_list(item, whole, name) for item in statements[end:]]
+    reads = Counter(text for item in (*statements[start:end], *behind) for text in syntax.names_in(item))
+    lists = Counter(part.text for tree in chain for part in tree.parts)
+    found = [*statements[:start], syntax.assign(name, chain[0])]
+    for item, tree in zip(statements[start:end], chain, strict=True):
+        target, value = item.parts
+        value = _with_list(value, tree, name)
+        if reads[target.text] == lists[target.text] + 1:  # read in these lists only
+            found.append(append(name, value))
+        else:
+            found += [syntax.assign(target, value), append(name, target)]
+    return [*found, *behind]
+
+
+def _lists(tree: Tree) -> Iterator[Tree]:
+    if tree.kind == "list":
+        yield tree
+    for part in tree.parts:
+        yield from _lists(part)
+
+
+def _with_list(tree: Tree, known: Tree, name: Expression) -> Tree:
+    if tree == known:
+        return name
+    return tree._replace(parts=tuple(_with_list(part, known, name) for part in tree.parts)) if tree.parts else tree
