@@ -125,7 +125,7 @@ class _Writer:
             else:
                 for run in passes(self.visits, piece.calls):
                     body += self._run(self.visits, run)
-        body, _ = roll(body, syntax.literal("None"), self.plan.original, [item.name for item in self.plan.parameters])
+        body, _ = roll(body, syntax.literal("None"), self.definition)
         return [syntax.with_statement(syntax.call(syntax.reference("torch:no_grad")), body)] if needs_no_grad else body
 
     def _run(self, found: list[Visit], run: list[tuple[int, Call]]) -> list[Statement]:

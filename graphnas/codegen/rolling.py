@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graphnas.codegen import names, syntax
+from graphnas.codegen.imports import RESERVED
 from graphnas.codegen.syntax import Expression, Statement, Tree
-from graphnas.codegen.variables import append, bound_by, is_binding, with_growing_lists, without_copies
+from graphnas.codegen.template import plain, weight
+from graphnas.codegen.variables import append, bound_by, is_binding, names_in, same, with_growing_lists, without_copies
 from graphnas.ir.module import Definition
 
 _LONGEST = 64
@@ -31,7 +33,7 @@ _DIGITS = "0123456789"
 
 
 def roll(
-    statements: Sequence[Statement], output: Expression, definition: Definition, reserved: Iterable[str] = ()
+    statements: Sequence[Statement], output: Expression, definition: Definition
 ) -> tuple[list[Statement], Expression]:
     """Return the statements with loops where these are shorter, and the expression of the output after them.
 
@@ -39,11 +41,10 @@ def roll(
         statements: Statements of one function. A value that outlives its variable is copied: `x1 = x`.
         output: An expression that is evaluated after them.
         definition: What `self` is.
-        reserved: Names that no variable takes.
     """
     whole = [*statements, syntax.expression_statement(output)]
     whole = with_growing_lists(whole) or whole
-    roller = _Roller(definition, whole, reserved)
+    roller = _Roller(definition, whole)
     rolled = roller.roll(whole)
     while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
         whole = rolled
@@ -82,9 +83,9 @@ class _Loop:
 
 
 class _Roller:
-    def __init__(self, definition: Definition, statements: Sequence[Statement], reserved: Iterable[str]) -> None:
+    def __init__(self, definition: Definition, statements: Sequence[Statement]) -> None:
         self.definition = definition
-        self.names = {*reserved, *(name for item in statements for name in syntax.names_in(item))}
+        self.names = {*RESERVED, *(name for item in statements for name in names_in(item))}
         self.bindings = Counter(name for item in statements for name in bound_by(item))
         self.lists: dict[str, int] = {}
 
@@ -136,10 +137,10 @@ class _Roller:
         slots: list[_Slot] = []
         template = self._unify(parts, slots)
         loop = self._written(0, [syntax.expression_statement(template)], slots, [[item] for item in parts])
-        if loop is None or not slots or template.kind == "hole":
+        if loop is None or not slots or template.kind == "turn":
             return tree
         found = syntax.comprehension(loop.body[0].parts[0], *loop.header)
-        return found if _size(tree) - _size(found) >= _LEAST else tree
+        return found if weight(tree) - weight(found) >= _LEAST else tree
 
     def _read(self, tree: Tree, collected: dict[str, Expression]) -> Tree:
         """Return a tree with the items of lists in place of the variables that they were; all of them are the list."""
@@ -193,14 +194,14 @@ class _Roller:
     def _unify(self, trees: tuple[Tree, ...], slots: list[_Slot]) -> Tree:
         """Return one tree for trees of one shape, with slots where they differ."""
         first = trees[0]
-        if all(_same(tree, first) for tree in trees[1:]):
+        if all(same(tree, first) for tree in trees[1:]):
             return first
         if first.kind in ("literal", "name"):
-            return _hole(_Slot(tuple(map(_plain, trees))), slots)
+            return _hole(_Slot(tuple(map(plain, trees))), slots)
         if first.kind == "subscript" and len(first.parts) == 2 and self._length(first.parts[0]) is not None:
-            base = _plain(first.parts[0])
-            if all(_same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
-                return _hole(_Slot(tuple(_plain(tree.parts[1]) for tree in trees), base, True), slots)
+            base = plain(first.parts[0])
+            if all(same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
+                return _hole(_Slot(tuple(plain(tree.parts[1]) for tree in trees), base, True), slots)
         if any(tree.text != first.text for tree in trees):
             order = list(self.definition.children)
             numbers = tuple(syntax.integer(order.index(tree.text)) for tree in trees)
@@ -208,7 +209,7 @@ class _Roller:
         parts = []
         for index, items in enumerate(zip(*(tree.parts for tree in trees), strict=True)):
             part = self._unify(items, slots)
-            if index and first.kind == "subscript" and part.kind == "hole" and not part.note.is_index:
+            if index and first.kind == "subscript" and part.kind == "turn" and not part.note.is_index:
                 slots[-1] = replace(slots[-1], is_index=True)
                 part = part._replace(note=slots[-1])
             parts.append(part)
@@ -259,7 +260,7 @@ class _Roller:
         assigned = dict.fromkeys(name for group in groups for item in group for name in bound_by(item))
         lists: dict[_Slot, tuple[Expression, Tree]] = {}
         for item in template:
-            if item.kind == "assign" and item.parts[0].kind == "hole":
+            if item.kind == "assign" and item.parts[0].kind == "turn":
                 slot = item.parts[0].note
                 if not self._can_collect(slot, slots, groups):
                     return None
@@ -275,7 +276,7 @@ class _Roller:
             return None  # any two numbers are a series
         if any(slot.container is not None and not self._is_sliced(slot, count) for slot in rest):
             return None
-        taken = {*self.names, *(name for group in groups for item in group for name in syntax.names_in(item))}
+        taken = {*self.names, *(name for group in groups for item in group for name in names_in(item))}
         filling: dict[_Slot, Expression] = {}
         for slot in rest:
             name = names.free_name(_variable(slot), taken)
@@ -284,15 +285,15 @@ class _Roller:
         appends = {id(item): append(name, _fill(item.parts[1], filling)) for name, item in lists.values()}
         body = [appends.get(id(item)) or _fill(item, filling) for item in template]
         header = self._header(rest, filling, count)
-        gain = sum(_size(item) for group in groups for item in group)
-        gain -= _size(syntax.for_loop(*header, body)) + 3 * len(lists)
+        gain = sum(weight(item) for group in groups for item in group)
+        gain -= weight(syntax.for_loop(*header, body)) + 3 * len(lists)
         kept = {name.text: tuple(tree.text for tree in slot.items) for slot, (name, _) in lists.items()}
         return _Loop(start, len(template), count, header, body, gain, kept)
 
     def _can_collect(self, slot: _Slot, slots: list[_Slot], groups: list[list[Statement]]) -> bool:
         """Tell whether the variables of a slot are set once, and read after the loop only."""
         own = dict.fromkeys(tree.text for tree in slot.items)
-        inside = Counter(name for group in groups for item in group for name in syntax.names_in(item))
+        inside = Counter(name for group in groups for item in group for name in names_in(item))
         once = all(self.bindings[name] == 1 and inside[name] == 1 for name in own)
         return once and len(own) == len(slot.items) and slots.count(slot) == 1
 
@@ -363,18 +364,13 @@ def _is_finer(runs: list[list[int]], period: int, start: int) -> bool:
     return any(period % part == 0 and runs[part - 1][start] + part >= run for part in range(1, period // 2 + 1))
 
 
-def _plain(tree: Tree) -> Tree:
-    """Return a tree without notes."""
-    return Tree(tree.kind, tree.text, tuple(map(_plain, tree.parts)))
-
-
 def _hole(slot: _Slot, slots: list[_Slot]) -> Tree:
     slots.append(slot)
-    return Tree("hole", "", (), slot)
+    return Tree("turn", "", (), slot)
 
 
 def _fill(tree: Tree, filling: dict[_Slot, Expression]) -> Tree:
-    if tree.kind == "hole":
+    if tree.kind == "turn":
         return filling[tree.note]
     return tree._replace(parts=tuple(_fill(part, filling) for part in tree.parts)) if tree.parts else tree
 
@@ -432,15 +428,3 @@ def _runs(shapes: list[int]) -> list[list[int]]:
             run[position] = run[position + 1] + 1 if shapes[position] == shapes[position + period] else 0
         found.append(run)
     return found
-
-
-def _same(left: Tree, right: Tree) -> bool:
-    if left is right:
-        return True
-    if left.kind != right.kind or left.text != right.text or len(left.parts) != len(right.parts):
-        return False
-    return all(map(_same, left.parts, right.parts))
-
-
-def _size(tree: Tree) -> int:
-    return 1 + sum(map(_size, tree.parts))

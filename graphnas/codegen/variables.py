@@ -109,7 +109,7 @@ def _chain(statements: list[Statement], start: int, bindings: Counter[str]) -> l
     for item in statements[start:]:
         if not is_binding(item) or bindings[item.parts[0].text] != 1:
             break
-        lists = [tree for tree in _lists(item.parts[1]) if not found or tree == found[-1]]
+        lists = [tree for tree in _lists(item.parts[1]) if not found or same(tree, found[-1])]
         if len(lists) != 1 or any(part.kind != "name" for part in lists[0].parts):
             break
         if not found:
@@ -121,11 +121,11 @@ def _chain(statements: list[Statement], start: int, bindings: Counter[str]) -> l
 def _grown(statements: list[Statement], start: int, chain: list[Tree]) -> list[Statement]:
     end = start + len(chain)
     last = statements[end - 1].parts[0]
-    taken = {name for item in statements for name in syntax.names_in(item)}
+    taken = {name for item in statements for name in names_in(item)}
     name = syntax.identifier(names.free_name("features", taken))
     whole = chain[-1]._replace(parts=(*chain[-1].parts, last))
     behind = [_with_list(item, whole, name) for item in statements[end:]]
-    reads = Counter(text for item in (*statements[start:end], *behind) for text in syntax.names_in(item))
+    reads = Counter(text for item in (*statements[start:end], *behind) for text in names_in(item))
     lists = Counter(part.text for tree in chain for part in tree.parts)
     found = [*statements[:start], syntax.assign(name, chain[0])]
     for item, tree in zip(statements[start:end], chain, strict=True):
@@ -146,6 +146,23 @@ def _lists(tree: Tree) -> Iterator[Tree]:
 
 
 def _with_list(tree: Tree, known: Tree, name: Expression) -> Tree:
-    if tree == known:
+    if same(tree, known):
         return name
     return tree._replace(parts=tuple(_with_list(part, known, name) for part in tree.parts)) if tree.parts else tree
+
+
+def names_in(tree: Tree) -> Iterator[str]:
+    """Yield every name that a tree reads or binds, in order, repetitions included."""
+    if tree.kind == "name":
+        yield tree.text
+    for part in tree.parts:
+        yield from names_in(part)
+
+
+def same(left: Tree, right: Tree) -> bool:
+    """Tell whether two trees mean the same, wherever their literals come from."""
+    if left is right:
+        return True
+    if left.kind != right.kind or left.text != right.text or len(left.parts) != len(right.parts):
+        return False
+    return all(map(same, left.parts, right.parts))
