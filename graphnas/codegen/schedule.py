@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from graphnas.ir.effects import is_pure
+from graphnas.ir.effects import GRAD_SWITCH, is_pure
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, Value, values_in
 from graphnas.ir.module import Definition
@@ -24,7 +24,6 @@ _IN_PLACE_OPERATORS = frozenset(
     for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
 ) | {"operator:itruediv", "operator:ixor"}
 _UPDATING_METHODS = {"add_": "iadd", "sub_": "isub", "mul_": "imul", "div_": "itruediv"}
-_GRAD_SWITCH = "torch:set_grad_enabled"
 _RANDOM = frozenset(
     {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
     | {"feature_dropout", "gumbel_softmax", "multinomial", "normal", "poisson", "rand_like", "randint", "randn"}
@@ -86,7 +85,7 @@ def is_getitem(node: Node) -> bool:
 
 def is_grad_switch(node: Node) -> bool:
     """Tell whether the node turns the recording of gradients on or off from there on."""
-    return node.operation.target == _GRAD_SWITCH and len(node.args) == 1 and type(node.args[0]) is bool
+    return node.operation.target == GRAD_SWITCH and len(node.args) == 1 and type(node.args[0]) is bool
 
 
 def schedule(graph: Graph, definition: Definition) -> Schedule:
@@ -103,7 +102,7 @@ def is_droppable(node: Node) -> bool:
     if (
         operation.kind == "module"
         or name in _RANDOM
-        or operation.target in (_GRAD_SWITCH, "torch:_assert_async")
+        or operation.target in (GRAD_SWITCH, "torch:_assert_async")
         or is_in_place_operator(node)
         or is_setitem(node)
     ):

@@ -9,6 +9,9 @@ from __future__ import annotations
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import values_in
 
+GRAD_SWITCH = "torch:set_grad_enabled"
+"""The operation that turns the recording of gradients on or off from there on."""
+
 _PURE_KINDS = frozenset({"attribute", "training", "field"})
 _PURE_MODULES = frozenset({"operator", "math"})
 _PURE_BUILTINS = frozenset(

@@ -39,6 +39,7 @@ from graphnas.ir.abstract import (
     type_of,
     value_of,
 )
+from graphnas.ir.effects import GRAD_SWITCH
 from graphnas.ir.graph import Graph, Guard, Input, Node
 from graphnas.ir.invariants import Invariant
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
@@ -235,6 +236,8 @@ class _Engine:
         kind, target = node.operation.kind, node.operation.target
         if kind == "training":
             return training
+        if target == GRAD_SWITCH:
+            return value_of(node.type)  # types do not depend on it, and what is remembered would not switch it back
         if kind == "attribute":
             with self._located(definition, leaf, node, env, path):
                 return self.attribute(definition, target)
@@ -262,7 +265,7 @@ class _Engine:
         args = concrete(args, self.mode, seen)
         kwargs = {name: concrete(item, self.mode, seen) for name, item in kwargs.items()}
         module = self._leaf(leaf).train(training) if leaf is not None else None
-        with self.mode, _quiet():
+        with self.mode, torch.no_grad(), _quiet():
             if module is not None:
                 value = module(*args, **kwargs)
             elif kind == "function":

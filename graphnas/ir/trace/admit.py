@@ -18,6 +18,7 @@ from torch import nn
 
 from graphnas.errors import TraceError
 from graphnas.ir.trace.prepare import copy_structure, walk
+from graphnas.ir.trace.structure import parts_of
 
 _COMPILED = "torch._dynamo.eval_frame"
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
@@ -143,12 +144,8 @@ class HostRandomness:
 def _tensors(value: Any, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
         yield place, value
-    elif isinstance(value, (tuple, list)):
-        for index, item in enumerate(value):
-            yield from _tensors(item, f"{place}[{index}]" if place else str(index))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _tensors(item, f"{place}[{key!r}]" if place else repr(key))
+    for key, item in parts_of(value) or ():
+        yield from _tensors(item, f"{place}[{key!r}]" if place else str(key))
 
 
 def _named(module: nn.Module, path: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ from graphnas.ir.trace.imported import module_and_inputs
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
+from graphnas.ir.trace.structure import map_leaves, special_classes
+from graphnas.ir.trace.symbolic import TracedTraining
 from graphnas.ir.trace.tracer import (
     LeakedValueError,
     ModeSwitchedError,
@@ -90,6 +93,8 @@ class _Session:
         self.hashed: dict[str, None] = {}
         self.specs: dict[str, ModuleSpec] = {}
         self.forced: dict[str, bool] = {}
+        self.decided: dict[str, None] = {}
+        self.interface: dict[str, None] = {}
         self.watch_randomness = False
         self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
         self.eval_only = ""
@@ -115,6 +120,9 @@ class _Session:
                 continue
             except ModeSwitchedError as switched:
                 self._force_mode(switched.path, switched.mode)
+                continue
+            except _FlagNeededError as found:
+                self.decided[found.path] = None
                 continue
             except _HostRandomnessError:
                 self.watch_randomness = True
@@ -196,14 +204,14 @@ class _Session:
             executor=Executor(fake_mode, self.spec, paths),
             is_leaf=self.is_leaf,
             inlined=frozenset(self.inlined),
-            forced_modes=self.forced,
+            forced_modes={**self.forced, **dict.fromkeys(self.decided, training)},
             watch_randomness=self.watch_randomness,
             hashed=frozenset(self.hashed),
         )
         randomness = HostRandomness()
-        args, kwargs = _faked((self.args, self.kwargs), fake_mode, {})
+        args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode))
         try:
-            tracer.run(args, kwargs)
+            result = tracer.run(args, kwargs)
         except (LeakedValueError, ModeSwitchedError, UnhashableNumberError):
             raise
         except Exception as error:
@@ -219,10 +227,13 @@ class _Session:
             raise _HostRandomnessError
         self.functions.update(tracer.functions)
         self.filled |= dict.fromkeys(put_back(copied, self.taken))
-        return tracer.calls, tracer.depends_on_training
+        self.interface.update(dict.fromkeys(_changed_classes(result)))
+        return tracer.calls, tracer.depends_on_training or bool(self.decided)
 
     def _give_up(self, error: Exception, path: str) -> None:
         """Mark the innermost module that failed as opaque; if that is the root, report why."""
+        if isinstance(error, TypeError) and TracedTraining.__name__ in str(error) and path not in self.decided:
+            raise _FlagNeededError(path)
         location = getattr(error, "location", "") or place_of_error(error)
         failed = next(module for known, module in walk(self.module) if known == path)
         reason = str(error) if isinstance(error, GraphNASError) else f"{type(error).__name__}: {error}"
@@ -248,6 +259,7 @@ class _Session:
             self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only
         )
         root = builder.build()
+        builder.notes[:0] = self.interface
         if eval_only:
             builder.notes.append(f"only eval mode was traced, train mode is refused: {self.eval_only}")
         if record_of(self.module) is None:
@@ -287,20 +299,30 @@ class _HostRandomnessError(Exception):
     """Random numbers were drawn from outside torch; the trace must find out where."""
 
 
+class _FlagNeededError(Exception):
+    """A module hands `self.training` to something that takes a bool only; it must be traced for each mode apart."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 class _OpaqueError(Exception):
     def __init__(self, module: OpaqueModule) -> None:
         super().__init__(module.reason)
         self.module = module
 
 
-def _faked(value: Any, mode: FakeTensorMode, seen: dict[int, Any]) -> Any:
-    """Return example inputs with a fake tensor for each tensor, a separate one for each place."""
-    if isinstance(value, torch.Tensor):
-        if value.is_meta:
-            return FakeTensor(mode, torch.empty_like(value), torch.device("cpu"))
-        return mode.from_tensor(value.detach().view_as(value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(_faked(item, mode, seen) for item in value)
-    if isinstance(value, dict):
-        return {key: _faked(item, mode, seen) for key, item in value.items()}
-    return value
+def _fake(value: Any, mode: FakeTensorMode) -> Any:
+    """Return a fake tensor for a tensor, a new one each time, so that each place of the inputs has its own."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.is_meta:
+        return FakeTensor(mode, torch.empty_like(value), torch.device("cpu"))
+    return mode.from_tensor(value.detach().view_as(value))
+
+
+def _changed_classes(result: Any) -> Iterator[str]:
+    for kind in special_classes(result):
+        plain = "tuple" if issubclass(kind, tuple) else "list" if issubclass(kind, list) else "dict"
+        yield f"where the model returns {kind.__name__}, the source returns a plain {plain}"

@@ -14,18 +14,6 @@ from graphnas.ir.source import Place
 from graphnas.ir.trace.symbolic import Symbolic, TracedSize, TracedTraining, plain
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """Yield what stands at the leaves of nested tuples, lists and dictionaries, in order."""
-    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    else:
-        yield value
-
-
 def plain_argument(value: Any) -> Any:
     """Return an argument with plain numbers in place of symbolic ones."""
     if isinstance(value, Symbolic):

@@ -28,6 +28,7 @@ from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.leaf import is_torch_leaf
+from graphnas.ir.trace.structure import map_leaves
 
 _RESULTS: LRU[tuple[Any]] = LRU(65536)
 """Results as `_packed`, by what was called and the key of its arguments."""
@@ -129,7 +130,7 @@ class Executor:
         """Call a leaf that looks at data on a copy and on ones: there is no other way to learn what it returns."""
         with unset_fake_temporarily(), torch.no_grad():
             real = copy.deepcopy(module).eval()
-            result = real(*_ones(args), **_ones(kwargs))
+            result = real(*map_leaves(args, _one), **map_leaves(kwargs, _one))
             return concrete(abstract(result), self.mode, {})
 
 
@@ -252,11 +253,7 @@ def _without_data(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
         return copy.deepcopy(module, memo)
 
 
-def _ones(value: Any) -> Any:
+def _one(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return torch.ones(value.shape, dtype=value.dtype, device=value.device)
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_ones, value))
-    if isinstance(value, dict):
-        return {key: _ones(item) for key, item in value.items()}
     return value

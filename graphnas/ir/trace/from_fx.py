@@ -74,7 +74,7 @@ def _names(call: Call, live: dict[torch.fx.Node, None]) -> dict[torch.fx.Node, s
 
     def name(base: str) -> str:
         base = "".join(c if c.isalnum() or c == "_" else "_" for c in base).strip("_") or "value"
-        if keyword.iskeyword(base):
+        if keyword.iskeyword(base) or base == "self":
             base = f"{base}_"
         elif base[0].isdigit():
             base = f"n{base}"

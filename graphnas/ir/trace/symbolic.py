@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -177,6 +178,9 @@ class TracedInt(_Number, torch.SymInt):
     def bit_length(self) -> int:
         """Return the number of bits, by value."""
         return int(self.concrete()).bit_length()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return sys.modules["numpy"].asarray(self.concrete(), dtype)  # who asks for an array has imported it
 
     def is_integer(self) -> bool:
         """Return True, as for every int."""

@@ -27,13 +27,14 @@ from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
-from graphnas.ir.trace.arguments import bind_arguments, leaves, plain_argument, tensor_paths
+from graphnas.ir.trace.arguments import bind_arguments, plain_argument, tensor_paths
 from graphnas.ir.trace.custom import running_function
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.imported import public_call
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
-from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, plain, wrap
+from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes
+from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
 
 _SYMBOLIC_READS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "__len__"})
 _DATA_READS = frozenset({"__bool__", "__int__", "__float__", "__complex__", "__index__", "item", "tolist", "numpy"})
@@ -147,7 +148,7 @@ class ModuleTracer(torch.fx.Tracer):
         path, first = self.path_of_module(m), self.paths[id(m)][0]
         if vars(m)["training"] is not self._flags[id(m)]:
             raise ModeSwitchedError(first, bool(m.training))
-        if first in self.inlined:
+        if first in self.inlined or self._is_running(first):
             return forward(*args, **kwargs)
         expansion = expansion_of(m)
         if expansion is not None:
@@ -155,6 +156,7 @@ class ModuleTracer(torch.fx.Tracer):
         if not self._is_leaf(m, first):
             return self._call_traced(m, path, forward_of_wrapper(m) or _forward_of(m), args, kwargs)
         place = current_place()
+        self._refuse_records((args, kwargs))
         with self.paused(), self._in_eval_mode(m):
             result = self.executor.leaf(m, forward, plain_argument(args), plain_argument(kwargs))
         if not getattr(m, "inplace", False):
@@ -262,6 +264,13 @@ class ModuleTracer(torch.fx.Tracer):
 
     # Calls
 
+    def _is_running(self, path: str) -> bool:
+        """Tell whether a module is being called by itself: one forward cannot hold the other, so it is written out."""
+        scope = self._scope
+        while scope is not None and self.paths[id(scope.module)][0] != path:
+            scope = scope.outer
+        return scope is not None
+
     @boundary
     def _call_traced(
         self, module: nn.Module, path: str, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -277,10 +286,10 @@ class ModuleTracer(torch.fx.Tracer):
             traced = [leaf for leaf in leaves(value) if self._is_traced(leaf) and inner.find(leaf) is None]
             if traced:
                 node = inner.graph.placeholder(name)
-                node.meta["val"] = _snapshot(value)
+                node.meta["val"] = value if outer is None and is_record(value) else snapshot(value)
                 # Before the call: the module may change a list that it is given.
                 passed.append((None if outer is None else self._argument(value), node, keyword_only))
-                self._bind_input(inner, value, node, value)
+                self._bind_input(inner, value, node)
             elif not any(self._is_traced(leaf) for leaf in leaves(value)):
                 fixed[name] = value
         self._scope = inner
@@ -293,15 +302,18 @@ class ModuleTracer(torch.fx.Tracer):
             raise
         finally:
             self._scope = outer
-        inputs = [(node, keyword_only) for _, node, keyword_only in passed]
+        inputs = [(node, False) for _, node, keyword_only in passed if not keyword_only]
         inputs += [(lifted.node, False) for lifted in inner.lifted]
+        inputs += [(node, True) for _, node, keyword_only in passed if keyword_only]
         calls = self.calls.setdefault(first, [])
         calls.append(Call(inner.graph, tuple(inner.guards), tuple(inputs), inner.constants, fixed))
         if outer is None:
             return result
         result = self._apart(result, (args, kwargs))
-        positional = tuple(_Node(value) for value, _, _ in passed) + tuple(lifted.value for lifted in inner.lifted)
-        node = self._record("call_module", self._relative(path), positional, {}, result, place)
+        positional = [_Node(value) for value, _, keyword_only in passed if not keyword_only]
+        named = {str(node.target): _Node(value) for value, node, keyword_only in passed if keyword_only}
+        positional += [lifted.value for lifted in inner.lifted]
+        node = self._record("call_module", self._relative(path), positional, named, result, place)
         node.meta["call"] = (first, len(calls) - 1)
         for leaf in leaves(result):
             self._origins.setdefault(id(leaf), (leaf, first))
@@ -309,6 +321,12 @@ class ModuleTracer(torch.fx.Tracer):
             self._origins.setdefault(id(value), (value, first))
         self._bind(result, node, place)
         return result
+
+    def _refuse_records(self, arguments: Any) -> None:
+        """Source calls a leaf with what the user called it with, and cannot put a dictionary in place of a record."""
+        found = next((kind for kind in special_classes(arguments) if not issubclass(kind, (tuple, list, dict))), None)
+        if found is not None:
+            raise self._unsupported(f"a {found.__module__}.{found.__qualname__} as an argument of a leaf")
 
     def _watched(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Return a forward that refuses to draw random numbers from outside torch, where that was found to happen."""
@@ -444,7 +462,7 @@ class ModuleTracer(torch.fx.Tracer):
         arguments = tuple(self._argument(arg) for arg in args)
         keywords = {name: self._argument(arg) for name, arg in kwargs.items()}
         node = self.innermost.graph.create_node(kind, target, arguments, keywords)
-        node.meta["val"] = _snapshot(value)
+        node.meta["val"] = snapshot(value)
         node.meta["hint"] = place.target
         node.meta["location"] = place.location
         return node
@@ -462,11 +480,11 @@ class ModuleTracer(torch.fx.Tracer):
             return self._node_of(value)
         if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
             items = kind(map(self._argument, value)) if kind in (tuple, list) else tuple(map(self._argument, value))
-            return _whole(items, kind)
+            return _whole(items, type(items))
         if isinstance(value, torch.device):
             return self._device(value)
-        if isinstance(value, dict):
-            return {key: self._argument(item) for key, item in value.items()}
+        if isinstance(value, dict) or is_record(value):
+            return {key: self._argument(item) for key, item in parts_of(value) or ()}
         if isinstance(value, slice):
             return slice(*(self._argument(item) for item in (value.start, value.stop, value.step)))
         try:
@@ -549,7 +567,7 @@ class ModuleTracer(torch.fx.Tracer):
             position = scope.graph.inserting_before(first) if first is not None else nullcontext()
         with position:
             node = scope.graph.placeholder(origin.name)
-        node.meta["val"] = _snapshot(value)
+        node.meta["val"] = snapshot(value)
         scope.bind(value, node)
         scope.lifted.append(Lifted(value, node))
         return node
@@ -584,33 +602,32 @@ class ModuleTracer(torch.fx.Tracer):
             scope = scope.outer
         return False
 
-    def _bind_input(self, inner: Scope, value: Any, node: torch.fx.Node, whole: Any) -> None:
+    def _bind_input(self, inner: Scope, value: Any, node: torch.fx.Node) -> None:
         """Let the traced parts of an argument stand for the input, or for items of it."""
         if self._is_traced(value):
             if inner.find(value) is None:
                 inner.bind(value, node)
-        elif isinstance(value, (tuple, list, dict)):
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, item in items:
-                if any(self._is_traced(leaf) for leaf in leaves(item)):
-                    part = inner.graph.call_function(operator.getitem, (node, key))
-                    part.meta["val"] = _snapshot(item)
-                    self._bind_input(inner, item, part, whole)
+            return
+        # Inside of a model a record is passed as a dictionary; what the user hands in is the record itself.
+        take = getattr if inner.outer is None and is_record(value) else operator.getitem
+        for key, item in parts_of(value) or ():
+            if any(self._is_traced(leaf) for leaf in leaves(item)):
+                part = inner.graph.call_function(take, (node, key))
+                part.meta["val"] = item if inner.outer is None and is_record(item) else snapshot(item)
+                self._bind_input(inner, item, part)
 
     def _bind(self, value: Any, node: torch.fx.Node, place: Place) -> None:
         """Let the tensors of a result stand for the node, or for items of it."""
         if isinstance(value, torch.Tensor) or self._is_traced(value):
             self.innermost.bind(value, node)
             return
-        if not isinstance(value, (tuple, list, dict)):
-            return
-        names = place.targets if len(place.targets) > 1 and not isinstance(value, dict) else ()
-        if len(names) > 1:
+        names = place.targets if len(place.targets) > 1 and isinstance(value, (tuple, list)) else ()
+        if names:
             node.meta["hint"] = ""
-        for index, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
+        for index, (key, item) in enumerate(parts_of(value) or ()):
             if any(isinstance(leaf, (torch.Tensor, Symbolic)) for leaf in leaves(item)):
                 part = self.innermost.graph.call_function(operator.getitem, (node, key))
-                part.meta["val"] = _snapshot(item)
+                part.meta["val"] = snapshot(item)
                 part.meta["hint"] = names[index] if index < len(names) else ""
                 part.meta["location"] = place.location
                 self._bind(item, part, Place(place.location, ()))
@@ -721,18 +738,6 @@ def _whole(items: tuple[Any, ...] | list[Any], kind: type) -> Any:
         if not isinstance(item, torch.fx.Node) or item.target is not operator.getitem or item.args != (source, index):
             return items
     return source
-
-
-def _snapshot(value: Any) -> Any:
-    """Return what a value is now: lists may change later. Plain numbers stand for symbolic ones."""
-    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
-        items = [_snapshot(item) for item in value]
-        return (
-            torch.Size(items) if isinstance(value, TracedSize) else items if isinstance(value, list) else tuple(items)
-        )
-    if isinstance(value, dict):
-        return {key: _snapshot(item) for key, item in value.items()}
-    return plain(value)
 
 
 class _ShapeOf:
