@@ -116,6 +116,10 @@ class Expressions:
         operator = _AUGMENTED[node.operation.target.partition(":")[2]]
         return syntax.augmented(operator, target, self._positional(node)[1])
 
+    def assign(self, node: Node) -> syntax.Statement:
+        """Return `self.state = value`."""
+        return syntax.assign(path_expression(self.definition, node.operation.target), self.literals.write(node.args[0]))
+
     def setitem(self, node: Node, update: str | None) -> syntax.Statement:
         """Return `x[index] = value`, or `x[index] += value` for an `update` like `iadd`."""
         target, value = self._item(node), self.literals.write(node.args[2], self._site(node, "value"))

@@ -150,7 +150,9 @@ class _Writer:
         return syntax.identifier(self.variable[name]) if inner is None else self.expressions.write(inner)
 
     def _step(self, position: int, node: Node) -> None:
-        if is_setitem(node):
+        if node.operation.kind == "assign":
+            self.body.append(self.expressions.assign(node))
+        elif is_setitem(node):
             self.body.append(self.expressions.setitem(node, self.plan.updates.get(node.name)))
         elif is_in_place_operator(node):
             self._in_place(position, node)

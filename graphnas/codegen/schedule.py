@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from graphnas.ir.effects import GRAD_SWITCH, is_pure
+from graphnas.ir.effects import GRAD_SWITCH, assigned_paths, is_pure
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, Value, values_in
 from graphnas.ir.module import Definition
@@ -100,7 +100,7 @@ def is_droppable(node: Node) -> bool:
     operation = node.operation
     name = operation.target.rpartition(":")[2].rpartition(".")[2]
     if (
-        operation.kind == "module"
+        operation.kind in ("module", "assign")
         or name in _RANDOM
         or operation.target in (GRAD_SWITCH, "torch:_assert_async")
         or is_in_place_operator(node)
@@ -122,6 +122,7 @@ class _Scheduler:
         self.pending: list[Node] = []
         self.depth: dict[str, int] = {}
         self.size: dict[str, int] = {}
+        self.assigned = assigned_paths(definition)
 
     def run(self) -> Schedule:
         live = _named_alike(_live(self.graph))
@@ -215,7 +216,9 @@ class _Scheduler:
             del self.pending[-count:]
 
     def _is_movable(self, node: Node) -> bool:
-        if node.operation.kind in ("attribute", "training"):
+        if node.operation.kind == "attribute":
+            return node.operation.target not in self.assigned  # else it is read before it is bound anew
+        if node.operation.kind == "training":
             return True
         if self._is_item(node):
             return not any(item.name == value.name for item in self.pending for value in node.inputs)

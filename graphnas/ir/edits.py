@@ -119,7 +119,10 @@ def as_chain(definition: Definition) -> Definition:
     return ordered if ordered.is_chain else definition
 
 
-def references(definition: Definition, path: str, kinds: tuple[str, ...] = ("module", "attribute")) -> Iterator[str]:
+_NAMING_KINDS = ("module", "attribute", "assign")
+
+
+def references(definition: Definition, path: str, kinds: tuple[str, ...] = _NAMING_KINDS) -> Iterator[str]:
     """Yield the names of the nodes, in all graphs, that name what stands at or below `path`."""
     for graph in definition.graphs:
         for node in graph.nodes:

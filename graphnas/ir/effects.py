@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import values_in
+from graphnas.ir.lru import LRU
+from graphnas.ir.module import Definition
 
 GRAD_SWITCH = "torch:set_grad_enabled"
 """The operation that turns the recording of gradients on or off from there on."""
@@ -45,6 +47,23 @@ def is_pure(node: Node) -> bool:
     if module in _PURE_MODULES:
         return name not in _IN_PLACE and name not in _IMPURE_OPERATORS
     return module == "builtins" and name in _PURE_BUILTINS
+
+
+def assigned_paths(definition: Definition) -> frozenset[str]:
+    """Return the paths of what a call of a definition, or of a definition below it, binds anew."""
+    known = _ASSIGNED.get(definition.key)
+    if known is None:
+        nodes = [node for graph in definition.graphs for node in graph.nodes if node.operation.kind == "assign"]
+        found = {node.operation.target for node in nodes}
+        for name, child in definition.children.items():
+            if isinstance(child, Definition):
+                found |= {f"{name}.{path}" for path in assigned_paths(child)}
+        known = frozenset(found)
+        _ASSIGNED.put(definition.key, known)
+    return known
+
+
+_ASSIGNED: LRU[frozenset[str]] = LRU(16384)
 
 
 def live_nodes(graph: Graph) -> tuple[Node, ...]:

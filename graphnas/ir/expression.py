@@ -46,6 +46,8 @@ def expression(graph: Graph, name: str) -> str:
     parts += [f"{key}={_operand(graph, item)}" for key, item in node.kwargs.items()]
     if kind == "field":
         return f"{parts[0]}.{target}"
+    if kind == "assign":
+        return parts[0]
     if kind == "method":
         return f"{parts[0]}.{target}({', '.join(parts[1:])})"
     if target == "operator:getitem":

@@ -124,8 +124,8 @@ class _Hasher:
     def operation(self, node: Node) -> tuple[tuple[Any, ...], list[tuple[Any, Argument]]]:
         """Return what a node does, and its keyword arguments; those of a definition by the number of the input."""
         operation, kwargs = node.operation, list(node.kwargs.items())
-        if operation.kind == "attribute":
-            return ("attribute", self.address(operation.target)), kwargs
+        if operation.kind in ("attribute", "assign"):
+            return (operation.kind, self.address(operation.target)), kwargs
         if operation.kind != "module":
             return (operation.kind, operation.target), kwargs
         path = resolve_ties(self.definition, operation.target)

@@ -15,7 +15,7 @@ from graphnas.ir.keyed import Keyed
 from graphnas.ir.literal import Argument, FrozenDict, Literal, Value, values_in
 from graphnas.ir.types import Type
 
-OperationKind: TypeAlias = OneOf["module", "function", "method", "field", "attribute", "training"]
+OperationKind: TypeAlias = OneOf["module", "function", "method", "field", "attribute", "assign", "training"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Operation:
     | `method` | `view` | `args[0].view(*args[1:], **kwargs)` |
     | `field` | `shape` | `args[0].shape` |
     | `attribute` | path of a parameter, buffer or constant, `norm.weight` | `self.norm.weight` |
+    | `assign` | path of a buffer or constant, `state` | `self.state = args[0]`, which is its value too |
     | `training` | empty | `self.training` |
     """
 

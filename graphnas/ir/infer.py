@@ -236,6 +236,8 @@ class _Engine:
         kind, target = node.operation.kind, node.operation.target
         if kind == "training":
             return training
+        if kind == "assign":
+            return bind(node.args[0], env)
         if target == GRAD_SWITCH:
             return value_of(node.type)  # types do not depend on it, and what is remembered would not switch it back
         if kind == "attribute":

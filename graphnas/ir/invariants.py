@@ -37,7 +37,10 @@ _SENTENCES = {
     Invariant.OPERATIONS: "An operation's target has the form of its kind, and it has the arguments its kind needs.",
     Invariant.CALLEES: "A module operation names a child that exists, and a forward that this child has.",
     Invariant.ARITY: "A call of a definition passes exactly the inputs of its forward.",
-    Invariant.ATTRIBUTES: "An attribute operation names a parameter, buffer or leaf that exists.",
+    Invariant.ATTRIBUTES: (
+        "An attribute operation names a parameter, buffer or leaf that exists, an assign operation a buffer of a "
+        "definition."
+    ),
     Invariant.MODES: "The eval and the train graph of a forward have the same inputs.",
     Invariant.TIES: "A tie joins two paths that exist and hold the same, and its source comes first.",
     Invariant.LITERALS: "Arguments hold values and literals only, arguments of constructors hold literals only.",

@@ -111,8 +111,10 @@ def _check_graph(graph: Graph, definition: Definition, path: str) -> None:
         _check_operation(node, site)
         if node.operation.kind == "module":
             _check_callee(node, definition, site)
-        elif node.operation.kind == "attribute" and not _has_attribute(definition, node.operation.target):
+        elif node.operation.kind in ("attribute", "assign") and not _has_attribute(definition, node.operation.target):
             raise _broken(Invariant.ATTRIBUTES, site, f"nothing stands at {node.operation.target!r}")
+        elif node.operation.kind == "assign" and not _is_buffer(definition, node.operation.target):
+            raise _broken(Invariant.ATTRIBUTES, site, f"{node.operation.target!r} is no buffer or constant")
         known.add(node.name)
     _check_literals(f"{path}:output", (graph.output,), FrozenDict(), values=True)
     _check_order(graph.output_values, known, f"{path}:output")
@@ -139,6 +141,8 @@ def _check_order(used: tuple[Value, ...], known: set[str], site: str) -> None:
 def _check_operation(node: Node, site: str) -> None:
     """Check invariant 3."""
     kind, target = node.operation.kind, node.operation.target
+    if kind == "assign" and (len(node.args) != 1 or node.kwargs):
+        raise _broken(Invariant.OPERATIONS, site, f"{node.operation} has {len(node.args)} arguments, expected one")
     if kind in ("attribute", "training") and (node.args or node.kwargs):
         raise _broken(Invariant.OPERATIONS, site, f"{node.operation} has arguments, expected none")
     if kind == "function":
@@ -149,7 +153,7 @@ def _check_operation(node: Node, site: str) -> None:
         if kind == "field" and (len(node.args) != 1 or node.kwargs):
             sound = False
     else:
-        sound = (target == "") == (kind == "training") and kind in ("module", "attribute", "training")
+        sound = (target == "") == (kind == "training") and kind in ("module", "attribute", "assign", "training")
     if not sound:
         raise _broken(Invariant.OPERATIONS, site, f"{kind} {target!r} with {len(node.args)} arguments is malformed")
 
@@ -198,6 +202,12 @@ def _has_attribute(definition: Definition, path: str) -> bool:
     if len(names) == 1 and (names[0] in found.parameters or names[0] in found.buffers):
         return True
     return found.base is not None and bool(names)
+
+
+def _is_buffer(definition: Definition, path: str) -> bool:
+    above, _, name = path.rpartition(".")
+    owner = definition.child(above)
+    return isinstance(owner, Definition) and name in owner.buffers
 
 
 def _check_ties(definition: Definition, path: str) -> None:
@@ -316,7 +326,7 @@ def _check_expressions(definition: Definition, path: str) -> None:
             continue
         site = f"{path}.{name}" if path else name
         kinds = [node.operation.kind for node in initial.nodes]
-        if initial.inputs or "module" in kinds or "attribute" in kinds or "training" in kinds:
+        if initial.inputs or not set(kinds).isdisjoint(("module", "attribute", "assign", "training")):
             raise _broken(Invariant.EXPRESSIONS, site, "its initial expression needs a module or inputs")
         _check_graph(initial, definition, site)
         found = expression_type(initial)

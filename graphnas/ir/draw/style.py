@@ -86,7 +86,7 @@ def category(node: Node, child: Child | None) -> str:
         if child.opaque:
             return "opaque"
         return by_type(child.type, "module")
-    if node.operation.kind in ("attribute", "training"):
+    if node.operation.kind in ("attribute", "assign", "training"):
         return "parameter"
     target = node.operation.target
     return "arithmetic" if target.startswith("operator:") else by_type(target.rpartition(":")[2], "function")

@@ -320,6 +320,8 @@ def _operation_title(node: Node) -> str:
         return f".{operation.target}"
     if operation.kind == "attribute":
         return operation.target
+    if operation.kind == "assign":
+        return f"{operation.target} ="
     if operation.kind == "training":
         return "self.training"
     return operation.target.rpartition(":")[2]

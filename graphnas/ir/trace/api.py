@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -23,11 +23,13 @@ from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.facts import report_of
+from graphnas.ir.trace.from_fx import graph_of
 from graphnas.ir.trace.imported import module_and_inputs
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
-from graphnas.ir.trace.structure import map_leaves, special_classes
+from graphnas.ir.trace.state import state_writes
+from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.symbolic import TracedTraining
 from graphnas.ir.trace.tracer import (
     LeakedValueError,
@@ -194,9 +196,19 @@ class _Session:
     def _attempt(self, *, training: bool) -> tuple[Calls, bool]:
         copied = copy_structure(self.module)
         self.taken = take_off(copied, self.stays)
-        paths = module_paths(copied)
         fake_mode = TracedFakeMode(allow_non_fake_inputs=True)
         fake_meta_tensors(copied, fake_mode)
+        first = self._run(copied, fake_mode, training)
+        self.filled |= dict.fromkeys(put_back(copied, self.taken))
+        if first.changes:
+            self._check_later_calls(first, lambda: self._run(copied, fake_mode, training, is_repeated=True))
+        return first.calls, first.depends_on_training or bool(self.decided)
+
+    def _run(
+        self, copied: nn.Module, fake_mode: FakeTensorMode, training: bool, *, is_repeated: bool = False
+    ) -> ModuleTracer:
+        """Trace one call of a copy of the model; what it keeps of the call stays on the copy."""
+        paths = module_paths(copied)
         tracer = ModuleTracer(
             copied,
             paths,
@@ -207,6 +219,7 @@ class _Session:
             forced_modes={**self.forced, **dict.fromkeys(self.decided, training)},
             watch_randomness=self.watch_randomness,
             hashed=frozenset(self.hashed),
+            is_repeated=is_repeated,
         )
         randomness = HostRandomness()
         args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode))
@@ -226,11 +239,37 @@ class _Session:
         if drawn:
             raise _HostRandomnessError
         self.functions.update(tracer.functions)
-        self.filled |= dict.fromkeys(put_back(copied, self.taken))
         self.interface.update(dict.fromkeys(_changed_classes(result)))
-        return tracer.calls, tracer.depends_on_training or bool(self.decided)
+        return tracer
 
-    def _give_up(self, error: Exception, path: str) -> None:
+    def _check_later_calls(self, first: ModuleTracer, run: Callable[[], ModuleTracer]) -> None:
+        """Refuse a model that keeps something of a call which makes later calls compute something else.
+
+        A cache is let through: a call that finds it filled reads tensors instead of computing them, writes the same
+        state, and does what all further calls do.
+        """
+        second = run()
+        if _graph_keys(first.calls) == _graph_keys(second.calls):
+            return
+        kept = [leaf for change in first.changes for leaf in leaves(change.new)]
+        reads_kept = any(id(leaf) in second.read for leaf in kept)
+        is_cache = reads_kept and state_writes(first.calls) == state_writes(second.calls)
+        if is_cache and _graph_keys(second.calls) == _graph_keys(run().calls):
+            return
+        change = (*second.changes, *first.changes)[0]
+        path, owner = change.path, self.module.get_submodule(change.path)
+        name = f"{type(owner).__name__} at {path!r}" if path else f"the root {type(owner).__name__}"
+        self._give_up(
+            TraceError(
+                f"{name} keeps {change.name!r} from call to call, and a second call computes something else than the "
+                "first, which no graph can hold; keep what must last in a buffer that is a tensor from the start, or, "
+                "if the first call only sets things up, call the model once before tracing",
+                module=path,
+            ),
+            path,
+        )
+
+    def _give_up(self, error: Exception, path: str) -> NoReturn:
         """Mark the innermost module that failed as opaque; if that is the root, report why."""
         if isinstance(error, TypeError) and TracedTraining.__name__ in str(error) and path not in self.decided:
             raise _FlagNeededError(path)
@@ -326,3 +365,10 @@ def _changed_classes(result: Any) -> Iterator[str]:
     for kind in special_classes(result):
         plain = "tuple" if issubclass(kind, tuple) else "list" if issubclass(kind, list) else "dict"
         yield f"where the model returns {kind.__name__}, the source returns a plain {plain}"
+
+
+def _graph_keys(calls: Calls) -> dict[str, tuple[str, ...]]:
+    def number(path: str, index: int) -> int:
+        return index
+
+    return {path: tuple(graph_of(call, number).key for call in traced) for path, traced in calls.items()}

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from graphnas.ir.record import OF_TORCH, record_of
-from graphnas.ir.trace.arguments import leaves
 from graphnas.ir.trace.prepare import walk
+from graphnas.ir.trace.structure import leaves
 
 
 class Kept(NamedTuple):

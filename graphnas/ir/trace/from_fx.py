@@ -17,6 +17,7 @@ from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
 from graphnas.ir.trace.imported import is_generated_name
 from graphnas.ir.trace.scope import Call
+from graphnas.ir.trace.state import assign_attribute
 from graphnas.ir.trace.tracer import read_training
 from graphnas.ir.types import ObjectType
 
@@ -64,7 +65,9 @@ def _has_effect(node: torch.fx.Node) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return is_impure(node.target, node.kwargs) or any(word in name for word in _RANDOM)
+    if node.target is assign_attribute or is_impure(node.target, node.kwargs):
+        return True
+    return any(word in name for word in _RANDOM)
 
 
 def _names(call: Call, live: dict[torch.fx.Node, None]) -> dict[torch.fx.Node, str]:
@@ -101,6 +104,8 @@ def _base(node: torch.fx.Node) -> str:
         return str(node.args[1])
     if node.target is read_training:
         return "training"
+    if node.target is assign_attribute:
+        return f"new_{node.args[0]}"
     return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", "value"))
 
 
@@ -118,6 +123,8 @@ def _node(node: torch.fx.Node, names: dict[torch.fx.Node, str], forward_of: Call
         operation, args = Operation("field", str(args[1])), args[:1]
     elif target is torch.numel:
         operation = Operation("method", "numel")
+    elif target is assign_attribute:
+        operation, args = Operation("assign", str(args[0])), args[1:]
     elif target is read_training:
         operation = Operation("training", "")
     else:

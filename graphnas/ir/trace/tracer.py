@@ -31,8 +31,10 @@ from graphnas.ir.trace.arguments import bind_arguments, plain_argument, tensor_p
 from graphnas.ir.trace.custom import running_function
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.imported import public_call
+from graphnas.ir.trace.leaf import is_torch_leaf
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Lifted, Scope
+from graphnas.ir.trace.state import Change, StateWatch, assign_attribute
 from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
 
@@ -80,6 +82,8 @@ class ModuleTracer(torch.fx.Tracer):
         depends_on_training: Whether a condition on `self.training` was met.
         failed_at: First path of the innermost module whose forward raised, None as long as none did.
         functions: Custom autograd functions that were traced, with the arguments of their first call.
+        changes: What modules keep of the run besides what graphs assign.
+        read: Tensors of modules that were read, by identity.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ModuleTracer(torch.fx.Tracer):
         is_leaf: Callable[[nn.Module, str], bool],
         inlined: frozenset[str] = frozenset(),
         hashed: frozenset[str] = frozenset(),
+        is_repeated: bool = False,
         forced_modes: Mapping[str, bool] = FrozenDict(),
         watch_randomness: bool = False,
     ) -> None:
@@ -106,7 +111,10 @@ class ModuleTracer(torch.fx.Tracer):
         self.depends_on_training = False
         self.failed_at: str | None = None
         self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
-        self._grad_enabled = torch.is_grad_enabled()
+        self._grad_enabled = True  # as in plain surroundings
+        self.changes: list[Change] = []
+        self.read: dict[int, torch.Tensor] = {}
+        self._is_repeated = is_repeated
         self._is_leaf = is_leaf
         self._scope: Scope | None = None
         self._origins: dict[int, tuple[Any, str]] = {}
@@ -115,6 +123,7 @@ class ModuleTracer(torch.fx.Tracer):
         self._forced_modes = forced_modes
         self._watch_randomness = watch_randomness
         self._flags = self._set_flags()
+        self._watch = StateWatch((names[0], module) for module in root.modules() if (names := paths.get(id(module))))
         self._mode = _RecordingMode(self)
 
     # What fx asks of a tracer
@@ -159,6 +168,8 @@ class ModuleTracer(torch.fx.Tracer):
         self._refuse_records((args, kwargs))
         with self.paused(), self._in_eval_mode(m):
             result = self.executor.leaf(m, forward, plain_argument(args), plain_argument(kwargs))
+        if not is_torch_leaf(m):
+            self._watch.forget(m)  # what a leaf keeps is its own affair
         if not getattr(m, "inplace", False):
             result = self._apart(result, (args, kwargs))
         node = self._record("call_module", self._relative(path), args, kwargs, result, place)
@@ -295,6 +306,9 @@ class ModuleTracer(torch.fx.Tracer):
         self._scope = inner
         try:
             result = self._watched(forward)(*args, **kwargs)
+            self._keep_state(self._watch.changes_of(module))
+            if outer is None:  # what modules bound on others
+                self._keep_state(self._watch.changes())
             inner.graph.output(self._argument(result))
         except BaseException:
             if self.failed_at is None:
@@ -321,6 +335,38 @@ class ModuleTracer(torch.fx.Tracer):
             self._origins.setdefault(id(value), (value, first))
         self._bind(result, node, place)
         return result
+
+    def _keep_state(self, changes: list[Change]) -> None:
+        """Record an assignment for each tensor of a module that another one has taken the place of."""
+        for change in changes:
+            owner = self.root.get_submodule(change.path)
+            if self._is_leaf(owner, change.path):
+                raise self._unsupported(f"an attribute of a leaf that is bound anew, {change.whole_path!r}")
+            if isinstance(change.new, nn.Parameter) or change.name in owner._parameters:
+                raise self._unsupported(f"a parameter that is bound anew, {change.whole_path!r}")
+            if isinstance(change.new, nn.Module):
+                raise self._unsupported(
+                    f"a module that is made on the way, {change.whole_path!r} (call the model once before tracing)"
+                )
+            are_tensors = isinstance(change.old, torch.Tensor) and isinstance(change.new, torch.Tensor)
+            if not are_tensors or (change.name not in owner._buffers and id(change.old) not in self.read):
+                self.changes.append(change)
+                continue
+            self._read_old(change.old)
+            is_own = owner is self.innermost.module
+            name = change.name if is_own else f"{self._relative(change.path)}.{change.name}"
+            self._record("call_function", assign_attribute, (name, change.new), {}, change.new, Place("", ()))
+            self._attributes[id(change.new)] = self._attributes.pop(id(change.old), ())
+            self.read[id(change.new)] = change.new
+
+    def _read_old(self, value: torch.Tensor) -> None:
+        """Read a tensor of a module in every graph under construction, before it is no longer to be had by its name."""
+        here = self._scope
+        while self._scope is not None:
+            if self._attribute_path(value, self._scope) is not None:
+                self._node_of(value)
+            self._scope = self._scope.outer
+        self._scope = here
 
     def _refuse_records(self, arguments: Any) -> None:
         """Source calls a leaf with what the user called it with, and cannot put a dictionary in place of a record."""
@@ -534,6 +580,7 @@ class ModuleTracer(torch.fx.Tracer):
         scope = self.innermost
         relative = self._attribute_path(value, scope)
         if relative is not None:
+            self.read[id(value)] = value
             node = scope.graph.create_node("get_attr", relative, (), {})
             node.meta["val"] = value
             return node
@@ -541,7 +588,9 @@ class ModuleTracer(torch.fx.Tracer):
             return self._lift(value)
         if id(value) in self._origins and self._origins[id(value)][0] is value:
             raise LeakedValueError(self._origins[id(value)][1])
-        if isinstance(value, FakeTensor):
+        if isinstance(value, FakeTensor) and self._is_repeated:
+            self.read[id(value)] = value  # kept in a list or a dictionary since the call before
+        elif isinstance(value, FakeTensor):
             raise self._unsupported("a tensor that was made where the tracer could not see it")
         name = next(n for i in range(len(scope.constants) + 1) if (n := f"constant_{i}") not in scope.constants)
         scope.constants[name] = value
