@@ -293,7 +293,9 @@ _PARAMETERS: LRU[tuple[inspect.Parameter, ...]] = LRU(1024)
 def _parameters(kind: type[nn.Module]) -> tuple[inspect.Parameter, ...]:
     known = _PARAMETERS.get((kind,))
     if known is None:
-        known = tuple(inspect.signature(kind).parameters.values())
+        # That of nn.Module takes anything, and passes it on to nobody.
+        has_own = kind.__init__ is not nn.Module.__init__
+        known = tuple(inspect.signature(kind).parameters.values()) if has_own else ()
         _PARAMETERS.put((kind,), known)
     return known
 
