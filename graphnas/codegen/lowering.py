@@ -6,6 +6,7 @@ is there, a forward asks `self.downsample is not None` instead, and the construc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from graphnas.codegen import syntax
@@ -135,11 +136,12 @@ class ClassLowering(Lowering):
 
     def __init__(self, functions: Sequence[Function], everyone: int) -> None:
         self.present: dict[str, int] = {}
-        for function in functions:
-            for item in function.body if function.name == "__init__" else ():
-                name = own_attribute(item.parts[0]) if item.kind == "slot" else ""
-                if name:
-                    self.present[name] = item.note
+        body = next((function.body for function in functions if function.name == "__init__"), ())
+        times = Counter(own_attribute(item.parts[0] if item.kind == "slot" else item) for item in body)
+        for item in body:
+            name = own_attribute(item.parts[0]) if item.kind == "slot" else ""
+            if name and times[name] == 1:  # set at two places, None from the second would undo the first
+                self.present[name] = item.note
         masks = list(self.present.values())
         self.alone = [name for name, mask in self.present.items() if masks.count(mask) == 1]
         self.none_able: set[str] = set()

@@ -20,7 +20,7 @@ from graphnas.codegen.repeats import unfold
 from graphnas.codegen.syntax import Function, Parameter, Tree
 from graphnas.codegen.template import Column, Site, weight
 
-_MODULE_ATTRIBUTES = frozenset(dir(nn.Module))
+_MODULE_ATTRIBUTES = frozenset(dir(nn.Module()))
 _WIDTHS = ("in_channels", "out_channels", "num_features", "in_features", "out_features", "embed_dim", "dim", "groups")
 """Keywords that speak of the same thing, so that even small numbers in them are one parameter when they agree."""
 
@@ -44,7 +44,11 @@ class Settled:
 
 
 def settle(
-    functions: Sequence[Function], members: Sequence[int], weights: Sequence[int], taken: Iterable[str]
+    functions: Sequence[Function],
+    members: Sequence[int],
+    weights: Sequence[int],
+    taken: Iterable[str],
+    attributes: Iterable[str] = (),
 ) -> Settled:
     """Return the class of a template.
 
@@ -53,23 +57,30 @@ def settle(
         members: Who it stands for.
         weights: How often each member stands in the model, by its number.
         taken: Names that no parameter goes by, since the file uses them otherwise.
+        attributes: Names that are not set on the module, since what it derives from does.
     """
     lowered = ClassLowering(functions, sum(1 << number for number in members)).functions
-    return _Settling(lowered, {number: weights[number] for number in members}, taken).run()
+    return _Settling(lowered, {number: weights[number] for number in members}, taken, attributes).run()
 
 
 class _Settling:
-    def __init__(self, functions: Sequence[Function], weights: Mapping[int, int], taken: Iterable[str]) -> None:
+    def __init__(
+        self,
+        functions: Sequence[Function],
+        weights: Mapping[int, int],
+        taken: Iterable[str],
+        inherited: Iterable[str],
+    ) -> None:
         self.functions = functions
         self.weights = weights
         self.uses: list[tuple[Column, bool]] = []
-        attributes: dict[str, None] = {}
+        attributes: dict[str, None] = dict.fromkeys(function.name for function in functions)
         variables: dict[str, None] = {}
         for function in functions:
             for statement in function.body:
                 self._collect(statement, function.name != "__init__", attributes, variables)
         self.taken = frozenset([*taken, *variables])
-        self.attributes = frozenset([*attributes, *_MODULE_ATTRIBUTES])
+        self.attributes = frozenset([*attributes, *inherited, *_MODULE_ATTRIBUTES])
 
     def run(self) -> Settled:
         groups = _grouped([column for column, _ in self.uses])

@@ -41,6 +41,15 @@ def defaults(target: str) -> Mapping[str, Tree]:
     return found
 
 
+@cache
+def inherited(target: str) -> frozenset[str]:
+    """Return names that modules of a class set on themselves, as far as its class and constructor tell."""
+    try:
+        return frozenset([*dir(resolve(target)), *_parameters(target)])
+    except GraphNASError:
+        return frozenset()
+
+
 def operand_name(operation: Operation, position: int) -> str:
     """Return what an operation calls the argument at a position: `stride` of `conv2d`, `dim` of `x.mean`."""
     module, _, name = operation.target.partition(":")

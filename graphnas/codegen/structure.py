@@ -17,7 +17,7 @@ from graphnas.codegen.constructor import CONTAINERS, Constructor
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.merge import Merger
 from graphnas.codegen.settle import Settled, settle, size
-from graphnas.codegen.signatures import defaults
+from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, with_site
 from graphnas.errors import CodegenError
@@ -141,7 +141,7 @@ class _Planner:
         for base, shapes in bases.items():
             variants: list[_Variant] = []
             for members in shapes.values():
-                self._add_variant(variants, self._variant(members, methods, weights), base, weights)
+                self._add_variant(variants, self._variant(members, methods, base, weights), base, weights)
             for variant in variants:
                 self._add_class(variant, base, definitions)
 
@@ -151,15 +151,19 @@ class _Planner:
             found += [forward_method(definition, number) for number in range(len(definition.forwards))]
         return tuple(found)
 
-    def _variant(self, members: list[int], methods: Sequence[tuple[Function, ...]], weights: Sequence[int]) -> _Variant:
+    def _variant(
+        self, members: list[int], methods: Sequence[tuple[Function, ...]], base: Tree, weights: Sequence[int]
+    ) -> _Variant:
         functions = []
         for alike in zip(*(methods[number] for number in members), strict=True):
             body = generalise([syntax.block(item.body) for item in alike], members)
             functions.append(alike[0]._replace(body=body.parts))
-        return self._settled(members, tuple(functions), weights)
+        return self._settled(members, tuple(functions), base, weights)
 
-    def _settled(self, members: list[int], functions: tuple[Function, ...], weights: Sequence[int]) -> _Variant:
-        settled = settle(functions, members, weights, self.class_names)
+    def _settled(
+        self, members: list[int], functions: tuple[Function, ...], base: Tree, weights: Sequence[int]
+    ) -> _Variant:
+        settled = settle(functions, members, weights, self.class_names, inherited(base.text))
         return _Variant(members, functions, settled, size(settled) + _NEW_CLASS)
 
     def _add_variant(self, variants: list[_Variant], new: _Variant, base: Tree, weights: Sequence[int]) -> None:
@@ -186,7 +190,7 @@ class _Planner:
                 return None
             functions.append(merged)
         members = sorted([*left.members, *right.members])
-        return self._settled(members, (*functions, *others.values()), weights)
+        return self._settled(members, (*functions, *others.values()), base, weights)
 
     def _defaults(self, target: str) -> Mapping[str, Tree]:
         if not target.startswith(":"):
