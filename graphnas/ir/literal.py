@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -90,6 +90,23 @@ class FrozenDict(Mapping[Any, _V]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    # What `Mapping` would answer too, by a detour through `__getitem__`.
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    def keys(self) -> KeysView[Any]:
+        """Return the keys, in order."""
+        return self._items.keys()
+
+    def values(self) -> ValuesView[_V]:
+        """Return the values, in order."""
+        return self._items.values()
+
+    def items(self) -> ItemsView[Any, _V]:
+        """Return the pairs, in order."""
+        return self._items.items()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FrozenDict) and tuple(self._items.items()) == tuple(other._items.items())
@@ -193,12 +210,15 @@ def thaw(argument: Argument, resolve: Callable[[str], object] | None = None) -> 
 
 def map_values(argument: Argument, transform: Callable[[Value], Argument]) -> Argument:
     """Return `argument` with each `Value` in it, in order, replaced by what `transform` returns for it."""
-    if isinstance(argument, Value):
+    kind = type(argument)
+    if kind is Value:
         return transform(argument)
+    if kind in SCALAR_TYPES:  # most arguments are
+        return argument
+    if kind is tuple:
+        return tuple([map_values(item, transform) for item in argument])
     if isinstance(argument, FrozenList):
         return FrozenList(map_values(item, transform) for item in argument)
-    if type(argument) is tuple:
-        return tuple(map_values(item, transform) for item in argument)
     if isinstance(argument, FrozenDict):
         return FrozenDict((key, map_values(item, transform)) for key, item in argument.items())
     if isinstance(argument, slice):
@@ -232,15 +252,18 @@ def format_literal(value: Literal) -> str:
 
 
 def _collect(argument: Argument, found: list[Value]) -> None:
-    if isinstance(argument, Value):
+    kind = type(argument)
+    if kind is Value:
         found.append(argument)
+    elif kind in SCALAR_TYPES:  # most arguments are
+        return
     elif isinstance(argument, tuple):
         for item in argument:
             _collect(item, found)
     elif isinstance(argument, FrozenDict):
         for item in argument.values():
             _collect(item, found)
-    elif isinstance(argument, slice):
+    elif kind is slice:
         for item in (argument.start, argument.stop, argument.step):
             _collect(item, found)
 
