@@ -11,7 +11,8 @@ import libcst as cst
 from graphnas.codegen import syntax
 from graphnas.codegen.carry import carry
 from graphnas.codegen.imports import Imports
-from graphnas.codegen.render import Renderer, Statement, shape
+from graphnas.codegen.readback import says_class
+from graphnas.codegen.render import Renderer, Statement
 from graphnas.codegen.structure import ClassPlan, plan_classes
 from graphnas.codegen.syntax import Tree
 from graphnas.errors import CodegenError
@@ -35,8 +36,8 @@ class Source:
     constants: Constants = field(default_factory=dict)
 
 
-_WRITTEN: LRU[tuple[cst.ClassDef, str]] = LRU(2048)
-"""Classes written so far, by what they are made of and the names they use."""
+_WRITTEN: LRU[str] = LRU(2048)
+"""Classes written and read back so far, by what they are made of and the names they use."""
 
 
 def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None, inline: bool = False) -> str:
@@ -73,17 +74,17 @@ def emit(
     names = [plan.name for plan in plans]
     imports = Imports(frozenset(names))
     constants: Constants = {}
-    written = [_class(plan, names, imports, constants) for plan in plans]
-    nodes, texts = [node for node, _ in written], [text for _, text in written]
+    texts = [_class(plan, names, imports, constants) for plan in plans]
     preamble = _constants_preamble(constants_file, imports) if constants else []
     carried = carry(imports, names) if inline else []
     head = cst.Module([*imports.statements(), *preamble, *carried]).code
-    text = "\n\n".join([_docstring(_header(model, decisions)) + "\n" + head, *texts])
-    _compare(text, nodes)
-    return Source(text, names[-1], constants)
+    preface = _docstring(_header(model, decisions)) + "\n" + head
+    _parse(preface)
+    return Source("\n\n".join([preface, *texts]), names[-1], constants)
 
 
-def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Constants) -> tuple[cst.ClassDef, str]:
+def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Constants) -> str:
+    """Return the text of a class, read back and found to say what was meant."""
     functions = tuple(
         item._replace(body=tuple(_named(part, plan.name, constants) for part in item.body)) for item in plan.functions
     )
@@ -99,9 +100,12 @@ def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Const
     blank = [cst.EmptyLine(indent=False)]
     body += [render.function(item).with_changes(leading_lines=blank) for item in functions]
     node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(plan.base))])
-    written = (node, cst.Module([node]).code)
-    _WRITTEN.put(key, written)
-    return written
+    text = cst.Module([node]).code
+    found = _parse(text)
+    if len(found) != 1 or not says_class(found[0], plan.name, plan.base, functions, spelled):
+        raise CodegenError(f"the source of class {plan.name} reads otherwise than meant; please report this model")
+    _WRITTEN.put(key, text)
+    return text
 
 
 def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
@@ -115,17 +119,11 @@ def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
     return syntax.subscript(syntax.identifier("CONSTANTS"), [syntax.string(name)])
 
 
-def _compare(text: str, nodes: list[cst.ClassDef]) -> None:
+def _parse(text: str) -> list[ast.stmt]:
     try:
-        ast.parse(text)
-        parsed = [item for item in cst.parse_module(text).body if isinstance(item, cst.ClassDef)]
-    except (SyntaxError, cst.ParserSyntaxError) as error:
+        return ast.parse(text).body
+    except SyntaxError as error:
         raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
-    for meant, found in zip(nodes, parsed[-len(nodes) :], strict=True):  # carried classes stand before
-        if shape(meant) != shape(found):
-            raise CodegenError(
-                f"the source of class {meant.name.value} reads otherwise than meant; please report this model"
-            )
 
 
 def _constants_preamble(file: str, imports: Imports) -> list[Statement]:

@@ -275,33 +275,6 @@ class Renderer:
         return _parenthesized(node) if number or _precedence(node) < _ATOM else node
 
 
-def shape(node: Any) -> Any:
-    """Return what a libcst tree means: types and contents of its nodes without spaces, commas and parentheses.
-
-    Two trees of equal shape stand for the same program. Parentheses left out where they are needed change the parse.
-    """
-    if isinstance(node, cst.CSTNode):
-        kind = type(node)
-        fields = _FIELDS.get(kind)
-        if fields is None:
-            fields = tuple(
-                name for name in kind.__dataclass_fields__ if not name.startswith("whitespace") and name not in _LAYOUT
-            )
-            _FIELDS[kind] = fields
-        return (kind.__name__, *(shape(getattr(node, name)) for name in fields))
-    if isinstance(node, (list, tuple)):
-        return tuple(shape(item) for item in node)
-    return None if isinstance(node, cst.MaybeSentinel) or node == "" else node
-
-
-_LAYOUT = frozenset(
-    {"lpar", "rpar", "lbracket", "rbracket", "lbrace", "rbrace", "comma", "semicolon", "equal", "leading_lines"}
-    | {"trailing_whitespace", "header", "footer", "indent", "lines_after_decorators", "colon", "dot"}
-    | {"first_colon", "second_colon", "posonly_ind", "star_arg", "type_comment", "__metadata"}
-)
-_FIELDS: dict[type, tuple[str, ...]] = {}
-
-
 def _precedence(node: cst.BaseExpression) -> int:
     """Return how tightly an expression binds; more is tighter."""
     if node.lpar:
