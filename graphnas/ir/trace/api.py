@@ -28,6 +28,7 @@ from graphnas.ir.trace.imported import module_and_inputs
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
+from graphnas.ir.trace.scope import Constants
 from graphnas.ir.trace.state import state_writes
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.symbolic import TracedTraining
@@ -100,6 +101,7 @@ class _Session:
         self.watch_randomness = False
         self.functions: dict[type[torch.autograd.Function], tuple[Any, ...]] = {}
         self.eval_only = ""
+        self.constants = Constants()
         self.stays: dict[Kept, None] = {}
         self.taken: tuple[Kept, ...] = ()
         self.filled: dict[Kept, None] = {}
@@ -111,6 +113,7 @@ class _Session:
         while True:
             try:
                 self.filled.clear()
+                self.constants = Constants()
                 with seen_lines(self.lines):
                     eval_calls, depends = self._attempt(training=False)
                     train_calls = self._train_calls() if depends else None
@@ -218,6 +221,7 @@ class _Session:
             inlined=frozenset(self.inlined),
             forced_modes={**self.forced, **dict.fromkeys(self.decided, training)},
             watch_randomness=self.watch_randomness,
+            constants=self.constants,
             hashed=frozenset(self.hashed),
             is_repeated=is_repeated,
         )

@@ -26,6 +26,9 @@ class CallReceiver(Protocol):
     def call_unseen(self, operation: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Take note of an operation that no `TorchFunctionMode` was told of, before it is run."""
 
+    def made_constant(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
+        """Take note of a fake tensor that stands for data, such as that of a numpy array."""
+
 
 ACTIVE: ContextVar[CallReceiver | None] = ContextVar("graphnas_tracer", default=None)
 """The tracer of this thread, None while nothing is traced."""
@@ -41,7 +44,10 @@ class TracedFakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]  # torch 
         token = ACTIVE.set(None)
         try:
             tracer.call_unseen(func, args, kwargs or {})
-            return super().__torch_dispatch__(func, types, args, kwargs)
+            result: Any = super().__torch_dispatch__(func, types, args, kwargs)
+            if func is torch.ops.aten.lift_fresh.default:
+                tracer.made_constant(result, args[0])
+            return result
         finally:
             ACTIVE.reset(token)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
 import torch.fx
 from torch import nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from graphnas.ir.literal import Literal
 
@@ -18,6 +20,30 @@ class Lifted:
 
     value: Any
     node: torch.fx.Node
+
+
+class Constants:
+    """Names tensors that belong to no module by their content, the same in all calls of a module and in both modes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, torch.Tensor]] = {}
+
+    def name(self, path: str, module: nn.Module, tensor: torch.Tensor) -> str:
+        """Return the name of a constant of the module at `path`, one that the module does not have."""
+        known = self._known.setdefault(path, {})
+        for name, other in known.items():
+            if other is tensor or _same(other, tensor):
+                return name
+        name = next(name for i in count(len(known)) if not hasattr(module, name := f"constant_{i}"))
+        known[name] = tensor
+        return name
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.is_meta or b.is_meta or a.dtype is not b.dtype or a.shape != b.shape or a.device != b.device:
+        return False
+    with unset_fake_temporarily(), torch._C.DisableTorchFunction():
+        return torch.equal(a, b)
 
 
 @dataclass

@@ -18,7 +18,7 @@ import torch
 import torch.fx
 from torch import nn
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
@@ -33,7 +33,7 @@ from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.imported import public_call
 from graphnas.ir.trace.leaf import is_torch_leaf
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
-from graphnas.ir.trace.scope import Call, Lifted, Scope
+from graphnas.ir.trace.scope import Call, Constants, Lifted, Scope
 from graphnas.ir.trace.state import Change, StateWatch, assign_attribute
 from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
@@ -99,6 +99,7 @@ class ModuleTracer(torch.fx.Tracer):
         is_repeated: bool = False,
         forced_modes: Mapping[str, bool] = FrozenDict(),
         watch_randomness: bool = False,
+        constants: Constants | None = None,
     ) -> None:
         super().__init__()
         self.root = root
@@ -118,10 +119,12 @@ class ModuleTracer(torch.fx.Tracer):
         self._is_leaf = is_leaf
         self._scope: Scope | None = None
         self._origins: dict[int, tuple[Any, str]] = {}
+        self._data: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._attributes = tensor_paths(root, paths)
         self._training_flag = TracedTraining(self)
         self._forced_modes = forced_modes
         self._watch_randomness = watch_randomness
+        self._constants = constants or Constants()
         self._flags = self._set_flags()
         self._watch = StateWatch((names[0], module) for module in root.modules() if (names := paths.get(id(module))))
         self._mode = _RecordingMode(self)
@@ -497,6 +500,12 @@ class ModuleTracer(torch.fx.Tracer):
         elif operation._schema.is_mutable:
             raise self._unsupported(f"{operation}, which changes a tensor behind the tracer's back")
 
+    def made_constant(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
+        """Remember the data that a fake tensor stands for, until the tensor is used."""
+        if not isinstance(data, FakeTensor):
+            with unset_fake_temporarily():
+                self._data[id(tensor)] = (tensor, data.clone())
+
     # Nodes
 
     def _record(
@@ -533,10 +542,16 @@ class ModuleTracer(torch.fx.Tracer):
             return {key: self._argument(item) for key, item in parts_of(value) or ()}
         if isinstance(value, slice):
             return slice(*(self._argument(item) for item in (value.start, value.stop, value.step)))
+        if kind.__module__ == "numpy" and hasattr(value, "tolist"):
+            return value.item() if value.ndim == 0 else self._array(value)
         try:
             return freeze(value)
         except TypeError:
             raise self._unsupported(f"an argument of type {kind.__module__}.{kind.__qualname__}") from None
+
+    def _array(self, array: Any) -> torch.fx.Node:
+        with self.paused(), unset_fake_temporarily():
+            return self._node_of(torch.from_numpy(array.copy()))
 
     def _device(self, device: torch.device) -> Any:
         """Return the device of an input where one is there, so that the graph works wherever its inputs are."""
@@ -592,7 +607,7 @@ class ModuleTracer(torch.fx.Tracer):
             self.read[id(value)] = value  # kept in a list or a dictionary since the call before
         elif isinstance(value, FakeTensor):
             raise self._unsupported("a tensor that was made where the tracer could not see it")
-        name = next(n for i in range(len(scope.constants) + 1) if (n := f"constant_{i}") not in scope.constants)
+        name = self._constants.name(self.paths[id(scope.module)][0], scope.module, value)
         scope.constants[name] = value
         node = scope.graph.create_node("get_attr", name, (), {})
         node.meta["val"] = value
