@@ -45,15 +45,15 @@ class Record:
         args: Positional arguments of its constructor.
         kwargs: Keyword arguments of its constructor.
         findings: How its tensors came about.
-        attributes: Its own attributes at the end of its construction: the keys of dictionaries, and of others whether
-            they were None.
+        attributes: Its own attributes at the end of its construction: tensors, the keys of dictionaries, and of others
+            whether they were None.
     """
 
     cls: type[nn.Module]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
-    attributes: Mapping[str, tuple[Any, ...] | bool] | None = None
+    attributes: Mapping[str, torch.Tensor | tuple[Any, ...] | bool] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Record:
         # Copies of a module were constructed like the original; its arguments are not theirs to copy.
@@ -121,12 +121,13 @@ OF_TORCH = frozenset(vars(nn.Module())) | {RECORD}
 """Names of the attributes that every module has."""
 
 
-def _attributes(module: nn.Module) -> dict[str, tuple[Any, ...] | bool]:
-    return {
-        name: tuple(value) if type(value) is dict else value is None
-        for name, value in vars(module).items()
-        if name not in OF_TORCH
-    }
+def _attributes(module: nn.Module) -> dict[str, torch.Tensor | tuple[Any, ...] | bool]:
+    def described(value: Any) -> torch.Tensor | tuple[Any, ...] | bool:
+        if isinstance(value, torch.Tensor):
+            return value
+        return tuple(value) if type(value) is dict else value is None
+
+    return {name: described(value) for name, value in vars(module).items() if name not in OF_TORCH}
 
 
 _ACTIVE: ContextVar[_Recorder | None] = ContextVar("graphnas_recorder", default=None)

@@ -298,9 +298,12 @@ class _Session:
 
     def _model(self, eval_calls: Calls, train_calls: Calls | None) -> Model:
         eval_only = bool(self.eval_only)
-        builder = Builder(
-            self.module, self.paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only
-        )
+        module, paths = self.module, self.paths
+        if self.taken:
+            module = copy_structure(self.module)
+            take_off(module, self.stays)
+            paths = module_paths(module)
+        builder = Builder(module, paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only)
         root = builder.build()
         builder.notes[:0] = self.interface
         if eval_only:

@@ -37,7 +37,8 @@ def take_off(root: nn.Module, stays: Collection[Kept]) -> tuple[Kept, ...]:
         if kept.key is not None:
             attributes[kept.name].pop(kept.key, None)
         elif record is not None and record.attributes is not None and kept.name in record.attributes:
-            attributes[kept.name] = None
+            before = record.attributes[kept.name]
+            attributes[kept.name] = before if isinstance(before, torch.Tensor) else None
         else:
             attributes.pop(kept.name, None)
     return found
@@ -59,6 +60,9 @@ def _kept(module: nn.Module, path: str) -> Iterator[Kept]:
         before = record.attributes.get(name)
         if type(value) is dict and isinstance(before, tuple):
             yield from (Kept(path, name, key) for key, item in value.items() if key not in before and _has_tensor(item))
+        elif isinstance(before, torch.Tensor):
+            if before is not value and _has_tensor(value) and not before.is_meta:
+                yield Kept(path, name)
         elif (name not in record.attributes or before is True) and _has_tensor(value):
             yield Kept(path, name)
 
