@@ -94,3 +94,18 @@ def test_what_a_forward_cannot_do_without_stays() -> None:
     model = trace(net, torch.randn(1, 2))
     assert list(model.root.buffers) == ["scale"]
     assert torch.equal(to_module(model)(torch.ones(1, 2)), torch.tensor([[2.0, 3.0]]))
+
+
+def test_views_of_dictionaries_need_not_be_copied() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleDict({"a": nn.Linear(2, 2)})
+            self.names = {"a": 1}.keys()
+
+        def forward(self, x: Tensor) -> Tensor:
+            for name in self.names:
+                x = self.layers[name](x)
+            return x
+
+    assert len(trace(Named(), torch.randn(1, 2)).root.forwards[0].eval.nodes) == 1

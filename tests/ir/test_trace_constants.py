@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -57,14 +56,3 @@ def test_arrays_and_scalars_of_numpy_are_constants() -> None:
             return x[:, np.array([1, 0])] + torch.FloatTensor([3.0, 4.0])
 
     check(Net(), torch.randn(3, 2))
-
-
-@pytest.mark.parametrize("batch", [2, 5])
-def test_functions_of_numpy_keep_sizes_symbolic(batch: int) -> None:
-    class Net(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x / np.sqrt(x.shape[0]) + np.prod(x.shape) + np.log2(x.shape[0])  # type: ignore[no-any-return]  # numpy
-
-    built = to_module(trace(Net(), torch.randn(2, 3)))
-    x = torch.randn(batch, 3)
-    assert torch.equal(Net()(x), built(x))

@@ -204,7 +204,7 @@ class _Session:
         first = self._run(copied, fake_mode, training)
         self.filled |= dict.fromkeys(put_back(copied, self.taken))
         if first.changes:
-            self._check_later_calls(first, lambda: self._run(copied, fake_mode, training, is_repeated=True))
+            self._check_later_calls(first, lambda: self._run(copied, fake_mode, training, is_repeated=True), copied)
         return first.calls, first.depends_on_training or bool(self.decided)
 
     def _run(
@@ -221,7 +221,7 @@ class _Session:
             inlined=frozenset(self.inlined),
             forced_modes={**self.forced, **dict.fromkeys(self.decided, training)},
             watch_randomness=self.watch_randomness,
-            constants=self.constants,
+            constants=Constants() if is_repeated else self.constants,
             hashed=frozenset(self.hashed),
             is_repeated=is_repeated,
         )
@@ -246,18 +246,25 @@ class _Session:
         self.interface.update(dict.fromkeys(_changed_classes(result)))
         return tracer
 
-    def _check_later_calls(self, first: ModuleTracer, run: Callable[[], ModuleTracer]) -> None:
+    def _check_later_calls(self, first: ModuleTracer, run: Callable[[], ModuleTracer], copied: nn.Module) -> None:
         """Refuse a model that keeps something of a call which makes later calls compute something else.
 
         A cache is let through: a call that finds it filled reads tensors instead of computing them, writes the same
-        state, and does what all further calls do.
+        other state, and does what all further calls do.
         """
         second = run()
         if _graph_keys(first.calls) == _graph_keys(second.calls):
             return
         kept = [leaf for change in first.changes for leaf in leaves(change.new)]
-        reads_kept = any(id(leaf) in second.read for leaf in kept)
-        is_cache = reads_kept and state_writes(first.calls) == state_writes(second.calls)
+        writes, later = state_writes(first.calls), state_writes(second.calls)
+        filled = [
+            (path, what)
+            for path, what in writes
+            if (path, what) not in later
+            and id(vars(copied.get_submodule(path)).get(what.removeprefix("= "))) in second.read
+        ]
+        reads_kept = bool(filled) or any(id(leaf) in second.read for leaf in kept)
+        is_cache = reads_kept and tuple(item for item in writes if item not in filled) == later
         if is_cache and _graph_keys(second.calls) == _graph_keys(run().calls):
             return
         change = (*second.changes, *first.changes)[0]

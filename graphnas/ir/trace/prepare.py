@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from graphnas.errors import TraceError
 from graphnas.ir.protocols import expansion_of
 from graphnas.ir.trace.wrappers import is_understood_hook
+
+_SHARED = (torch.Tensor, torch.jit.ScriptFunction, ModuleType, KeysView, ValuesView, ItemsView)
+"""Types of attributes that a copy has in common with the original: they keep nothing, or cannot be copied."""
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
@@ -34,9 +38,9 @@ def copy_structure(module: nn.Module) -> nn.Module:
         if not part._modules and type(part).__module__.startswith("torch.nn.modules."):
             memo[id(part)] = _copy_of_leaf(part)  # most modules are, and keep nothing that they change
             continue
-        for tensor in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
-            if isinstance(tensor, (torch.Tensor, torch.jit.ScriptFunction)):
-                memo[id(tensor)] = tensor
+        for value in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
+            if isinstance(value, _SHARED):
+                memo[id(value)] = value
     try:
         for part in graphs:
             children = {name: copy.deepcopy(child, memo) for name, child in part._modules.items()}

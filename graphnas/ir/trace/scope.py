@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.fx
 from torch import nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from graphnas.ir.literal import Literal
 
@@ -40,7 +40,9 @@ class Constants:
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.is_meta or b.is_meta or a.dtype is not b.dtype or a.shape != b.shape or a.device != b.device:
+    if isinstance(a, FakeTensor) or isinstance(b, FakeTensor) or a.is_meta or b.is_meta:
+        return False
+    if a.dtype is not b.dtype or a.shape != b.shape or a.device != b.device:
         return False
     with unset_fake_temporarily(), torch._C.DisableTorchFunction():
         return torch.equal(a, b)

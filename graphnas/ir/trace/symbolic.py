@@ -142,8 +142,6 @@ class _Number(Symbolic):
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
     __neg__, __pos__, __abs__ = _unary(operator.neg), _unary(operator.pos), _unary(abs)
     __ceil__, __floor__, __trunc__ = _unary(math.ceil), _unary(math.floor), _unary(math.trunc)
-    # What numpy's functions of these names call: np.sqrt(x.shape[1]).
-    sqrt, exp, log, log2 = _unary(math.sqrt), _unary(math.exp), _unary(math.log), _unary(math.log2)
     __hash__ = Symbolic.__hash__
 
     def __divmod__(self, other: Any) -> Any:

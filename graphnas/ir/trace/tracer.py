@@ -603,6 +603,8 @@ class ModuleTracer(torch.fx.Tracer):
             return self._lift(value)
         if id(value) in self._origins and self._origins[id(value)][0] is value:
             raise LeakedValueError(self._origins[id(value)][1])
+        if id(value) in self._data:
+            value = self._data[id(value)][1]
         if isinstance(value, FakeTensor) and self._is_repeated:
             self.read[id(value)] = value  # kept in a list or a dictionary since the call before
         elif isinstance(value, FakeTensor):
