@@ -12,6 +12,9 @@ _MOST = 12
 """Entries of a list that are shown; the attribute that is named behind them has all."""
 
 _MOST_PARTS = 60
+_FEWEST_NAMED = 3
+"""Neighbours with names of their own, `layer1`, are shown in one line from this number on."""
+
 _WIDEST = 80
 """Characters of a cell that are shown."""
 
@@ -102,15 +105,19 @@ class _Neighbours:
         self.taken = 0
 
     def take(self) -> Sequence[Part]:
-        start = self.taken
-        while self.taken < len(self.parts):
-            self.taken += 1
-            following = self.parts[self.taken : self.taken + 1]
-            if not following or not _is_next(_name(self.parts[self.taken - 1]), _name(following[0])):
-                break
-            if self.shapes[following[0].path] != self.shapes[self.parts[start].path]:
-                break
-        return self.parts[start : self.taken]
+        """Return the next group, nothing at the end."""
+        start = end = self.taken
+        while end < len(self.parts) and (end == start or self._belongs(start, end)):
+            end += 1
+        if end - start < _FEWEST_NAMED and end > start and not _name(self.parts[start]).isdigit():
+            end = start + 1
+        self.taken = end
+        return self.parts[start:end]
+
+    def _belongs(self, start: int, place: int) -> bool:
+        """Tell whether a module belongs to the group that begins at `start` and goes on up to it."""
+        first, last, part = self.parts[start], self.parts[place - 1], self.parts[place]
+        return _is_next(_name(last), _name(part)) and self.shapes[part.path] == self.shapes[first.path]
 
 
 def _name(part: Part) -> str:

@@ -197,6 +197,8 @@ def compare(arguments: argparse.Namespace) -> int:
         for line in worker.stdout:
             item = json.loads(line)
             results.setdefault(item["id"], []).append(item)
+            broken = [law for law, found in item["laws"].items() if found]
+            print(f"[seed {seed}] {item['id']}: {item.get('error') or ', '.join(broken) or 'ok'}", file=sys.stderr)
         if worker.wait():
             raise SystemExit(f"the worker with PYTHONHASHSEED={seed} ended with {worker.returncode}")
     checked: dict[str, dict[str, str]] = {}
