@@ -6,10 +6,13 @@ kept. What belongs here is knowledge of operations; walking a model does not.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import values_in
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition
+from graphnas.ir.types import MappingType, SequenceType, Type
 
 GRAD_SWITCH = "torch:set_grad_enabled"
 """The operation that turns the recording of gradients on or off from there on."""
@@ -64,6 +67,39 @@ def assigned_paths(definition: Definition) -> frozenset[str]:
 
 
 _ASSIGNED: LRU[frozenset[str]] = LRU(16384)
+
+
+_SIZE_FIELDS = frozenset({"device", "dtype", "is_complex", "is_floating_point", "itemsize", "layout", "ndim", "shape"})
+_SIZE_METHODS = frozenset({"dim", "ndimension", "nelement", "numel", "size"})
+RESHAPING = frozenset(
+    {"resize_", "resize_as_", "set_", "squeeze_", "swapaxes_", "swapdims_", "t_", "transpose_", "unsqueeze_"}
+)
+"""Names of methods that change the shape of a tensor in place."""
+
+
+def is_size(node: Node, sizes: Container[str]) -> bool:
+    """Tell whether a node reads metadata of a tensor or computes with such: it gives the same wherever it stands.
+
+    Args:
+        node: The node.
+        sizes: Names of the earlier nodes of that kind.
+    """
+    operation = node.operation
+    if operation.kind == "field":
+        return operation.target in _SIZE_FIELDS
+    if operation.kind == "method":
+        return operation.target in _SIZE_METHODS
+    return operation.kind == "function" and is_pure(node) and all(value.name in sizes for value in node.inputs)
+
+
+def is_item(node: Node, type: Type | None) -> bool:
+    """Tell whether a node takes an item out of a tuple, list or dictionary; `type` is that of its first argument."""
+    return node.operation.target == "operator:getitem" and isinstance(type, (SequenceType, MappingType))
+
+
+def reshapes(node: Node) -> bool:
+    """Tell whether a node changes the shape of a tensor in place, so that sizes differ before and after it."""
+    return node.operation.kind == "method" and node.operation.target in RESHAPING
 
 
 def live_nodes(graph: Graph) -> tuple[Node, ...]:

@@ -6,9 +6,10 @@ go to the very same module or tensor; evaluation and training graphs; labels, ki
 
 What does not: names of values, inputs, children, parameters and classes, the order of attributes, containers without a
 forward, hints, types of values, labels of nodes and leaves, locations, guards, the pure nodes that serve guards or
-nothing, and whether a buffer is saved. Nor does a module that is never called, or a parameter that is never read:
-nothing computed depends on it, although it is part of the `state_dict` and of the `key`. A recorded initialisation
-counts even where it touches such a parameter, since it draws random numbers.
+nothing, where and how often an attribute, an item of a sequence or a size is read, and whether a buffer is saved. Nor
+does a module that is never called, or a parameter that is never read: nothing computed depends on it, although it is
+part of the `state_dict` and of the `key`. A recorded initialisation counts even where it touches such a parameter,
+since it draws random numbers.
 
 Instances are numbered by their first use. A definition is hashed once and the hash is kept on the object, so that after
 an edit only the edited path is hashed again. Equality of names and order is `key` (`graphnas.ir.keyed`).
@@ -23,13 +24,14 @@ from functools import lru_cache
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
-from graphnas.ir.effects import live_nodes
+from graphnas.ir.effects import assigned_paths, is_item, is_size, live_nodes, reshapes
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.keyed import digest
 from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
+from graphnas.ir.types import Type
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 """Counts changes of what a fingerprint covers; part of every fingerprint."""
 
 _TAG = f"graphnas-fingerprint-{FINGERPRINT_VERSION}"
@@ -110,15 +112,38 @@ class _Hasher:
     def graph(self, graph: Graph) -> tuple[Any, ...]:
         """Return a graph as nested tuples without a name in them."""
         ports = {item.name: Value(str(index)) for index, item in enumerate(graph.inputs)}
+        types: dict[str, Type] = {item.name: item.type for item in graph.inputs}
+        waiting: dict[str, Node] = {}  # reads of attributes, numbered where they are used
+        assigned = assigned_paths(self.definition)
+        sizes: set[str] = set()
+        reshaped = 0
+
+        def port(value: Value) -> Value:
+            if value.name in waiting:
+                address = self.address(waiting.pop(value.name).operation.target)
+                ports[value.name] = Value(digest(_TAG, "attribute", address))
+            return ports.get(value.name, value)
 
         def number(argument: Argument) -> Argument:
-            return map_values(argument, lambda value: ports.get(value.name, value))
+            return map_values(argument, port)
 
-        body = []
+        body: list[Any] = []
         for node in live_nodes(graph):
+            types[node.name] = node.type
+            if node.operation.kind == "attribute" and node.operation.target not in assigned:
+                waiting[node.name] = node
+                continue
             operation, kwargs = self.operation(node)
-            body.append((operation, number(node.args), number(tuple(sorted(kwargs, key=_first)))))
-            ports[node.name] = Value(str(len(ports)))
+            content = (operation, number(node.args), number(tuple(sorted(kwargs, key=_first))))
+            first = node.inputs[0].name if node.inputs else ""
+            size = is_size(node, sizes)
+            if size or is_item(node, types.get(first)):
+                sizes |= {node.name} if size else set()
+                ports[node.name] = Value(digest(_TAG, "reference", content, reshaped))
+                continue
+            reshaped += reshapes(node)
+            ports[node.name] = Value(str(len(graph.inputs) + len(body)))
+            body.append(content)
         return len(graph.inputs), tuple(body), number(graph.output)
 
     def operation(self, node: Node) -> tuple[tuple[Any, ...], list[tuple[Any, Argument]]]:
