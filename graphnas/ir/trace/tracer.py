@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
 from graphnas.ir.calls import canonical_call, is_getter, is_impure, without_defaults
+from graphnas.ir.effects import RESHAPING
 from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
@@ -128,6 +129,7 @@ class ModuleTracer(torch.fx.Tracer):
         self._flags = self._set_flags()
         self._watch = StateWatch((names[0], module) for module in root.modules() if (names := paths.get(id(module))))
         self._mode = _RecordingMode(self)
+        self._reads: list[tuple[torch.Tensor, Any]] = []
 
     # What fx asks of a tracer
 
@@ -420,6 +422,8 @@ class ModuleTracer(torch.fx.Tracer):
             return self._symbolic_read(name, function, args, kwargs)
         if name in _DATA_READS:
             raise self._data_dependent(f"Tensor.{name}")
+        if name in RESHAPING:
+            self._keep_sizes(args[0])
         if field and field not in _RECORDED_FIELDS:
             return function(*args, **kwargs)
         if name == "__set__":
@@ -710,6 +714,7 @@ class ModuleTracer(torch.fx.Tracer):
         place = current_place()
         shape = tuple(tensor.size()) if not isinstance(tensor, FakeTensor) else tuple(tensor.shape)
         whole = _ShapeOf(tensor, shape, place)
+        self._reads.append((tensor, whole))
         items = []
         for index, size in enumerate(shape):
             item = wrap(self, int(size), operator.getitem, (whole, index))
@@ -724,8 +729,27 @@ class ModuleTracer(torch.fx.Tracer):
         if name == "size":
             return self._size(tensor)[kwargs["dim"] if kwargs else args[1]]
         if name in ("numel", "nelement"):
-            return wrap(self, tensor.numel(), torch.numel, (tensor,))
-        return wrap(self, tensor.dim(), getattr, (tensor, "ndim"))
+            number = wrap(self, tensor.numel(), torch.numel, (tensor,))
+        else:
+            number = wrap(self, tensor.dim(), getattr, (tensor, "ndim"))
+        self._reads.append((tensor, number))
+        return number
+
+    def _keep_sizes(self, tensor: torch.Tensor) -> None:
+        """Record the sizes that were read of a tensor, before it is given another shape in place."""
+        reads = [read for known, read in self._reads if known is tensor]
+        self._reads = [item for item in self._reads if item[0] is not tensor]
+        here = self._scope
+        scopes: list[Scope] = []
+        while self._scope is not None:
+            scopes.append(self._scope)
+            self._scope = self._scope.outer
+        for scope in reversed(scopes):
+            self._scope = scope
+            if scope.find(tensor) is not None:
+                for read in reads:
+                    self._node_of(read)
+        self._scope = here
 
     # Errors
 

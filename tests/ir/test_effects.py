@@ -1,0 +1,53 @@
+"""What counts of a read: its value, not its place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphnas.ir.trace import trace
+
+
+class Early(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, (n, c) = self.scale, x.shape
+        half = c // 2
+        a, b = torch.split(x, half, 1)
+        y: Tensor = self.fc(x) * scale
+        return y.view(n, 2, half) + torch.cat([b, a], 1).view(n, 2, half)
+
+
+class Late(Early):
+    def forward(self, x: Tensor) -> Tensor:
+        parts = torch.split(x, x.shape[1] // 2, 1)
+        y: Tensor = self.fc(x) * self.scale
+        y = y.view(x.shape[0], 2, x.shape[1] // 2)
+        return y + torch.cat([parts[1], parts[0]], 1).view(x.shape[0], 2, x.shape[1] // 2)
+
+
+class Reshaped(nn.Module):
+    def __init__(self, early: bool) -> None:
+        super().__init__()
+        self.early = early
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + 1
+        size = x.shape[0] + 0
+        x.unsqueeze_(0)
+        return x * (size if self.early else x.shape[0] + 0)
+
+
+def test_where_attributes_items_and_sizes_are_read_does_not_count() -> None:
+    models = [trace(kind(), torch.randn(2, 4)) for kind in (Early, Late)]
+    assert models[0].fingerprint == models[1].fingerprint
+    assert models[0].key != models[1].key
+
+
+def test_a_size_before_a_reshape_in_place_is_not_that_after_it() -> None:
+    models = [trace(Reshaped(early), torch.randn(2, 4)) for early in (True, False)]
+    assert models[0].fingerprint != models[1].fingerprint
