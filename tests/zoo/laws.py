@@ -197,8 +197,8 @@ def compare(arguments: argparse.Namespace) -> int:
         for line in worker.stdout:
             item = json.loads(line)
             results.setdefault(item["id"], []).append(item)
-            broken = [law for law, found in item["laws"].items() if found]
-            print(f"[seed {seed}] {item['id']}: {item.get('error') or ', '.join(broken) or 'ok'}", file=sys.stderr)
+            breaches = ", ".join(law for law, found in item["laws"].items() if found)
+            print(f"[seed {seed}] {item['id']}: {item.get('error') or breaches or 'ok'}", file=sys.stderr)
         if worker.wait():
             raise SystemExit(f"the worker with PYTHONHASHSEED={seed} ended with {worker.returncode}")
     checked: dict[str, dict[str, str]] = {}
@@ -211,10 +211,10 @@ def compare(arguments: argparse.Namespace) -> int:
         checked.setdefault("same source under every hash seed", {})[name] = "" if alike else "the source differs"
         for law, found in runs[0]["laws"].items():
             checked.setdefault(law, {})[name] = found
-    breaches = 0
+    total = 0
     for law, findings in checked.items():
         broken = {name: found for name, found in findings.items() if found}
-        breaches += len(broken)
+        total += len(broken)
         print(f"{law}: {len(findings) - len(broken)}/{len(findings)}")
         for name, found in broken.items():
             print(f"    {name}: {found}")
@@ -222,7 +222,7 @@ def compare(arguments: argparse.Namespace) -> int:
         print(f"without source: {len(errors)}")
         for name, error in errors.items():
             print(f"    {name}: {error[:200]}")
-    return breaches
+    return total
 
 
 def main() -> None:
