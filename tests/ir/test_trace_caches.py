@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -109,3 +111,26 @@ def test_views_of_dictionaries_need_not_be_copied() -> None:
             return x
 
     assert len(trace(Named(), torch.randn(1, 2)).root.forwards[0].eval.nodes) == 1
+
+
+@lru_cache
+def grid(height: int, width: int, scale: float) -> Tensor:
+    return torch.arange(height)[:, None] * scale + torch.arange(width)
+
+
+def test_functions_under_a_cache_are_traced_without_it() -> None:
+    class Shifted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + grid(x.shape[1], x.shape[2], 2.0) + grid(3, 1, 0.5)
+
+    grid.cache_clear()
+    net, x = Shifted(), torch.randn(1, 3, 30)
+    fresh = trace(net, x)
+    assert grid.cache_info().currsize == 0
+    expected = net(x)
+    filled = grid.cache_info()
+    used = trace(net, x)
+    assert fresh == used
+    assert not used.root.buffers
+    assert grid.cache_info() == filled
+    assert torch.equal(to_module(used)(x), expected)

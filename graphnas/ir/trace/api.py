@@ -39,6 +39,7 @@ from graphnas.ir.trace.tracer import (
     UnhashableNumberError,
     UnholdableError,
 )
+from graphnas.ir.trace.uncached import uncached
 
 
 def trace(
@@ -71,7 +72,7 @@ def trace(
     ['Linear f32[1, 2]', 'ReLU f32[1, 2]']
     """
     root, args, kwargs = module_and_inputs(module, example_inputs, dict(example_kwargs or {}))
-    with recorded_so_far():
+    with recorded_so_far(), uncached(root):
         return _Session(root, args, kwargs, is_leaf).run()
 
 
