@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
+collect_ignore = ["golden"]  # what is compared there is no test, and no part of the project
 
 # Examples are drawn the same way in every run, and a slow machine is no failure.
 settings.register_profile(

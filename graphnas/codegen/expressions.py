@@ -167,4 +167,4 @@ class Expressions:
 
     def _site(self, node: Node, name: str) -> Site:
         operation = node.operation.target.rpartition(":")[2].rpartition(".")[2]
-        return Site(name, node.hint or self.owner or operation, 1 if self.owner else 2)
+        return Site(name, self.owner or node.hint.rstrip("_0123456789") or operation, 1 if self.owner else 2)

@@ -276,6 +276,10 @@ class _Roller:
             return None  # any two numbers are a series
         if any(slot.container is not None and not self._is_sliced(slot, count) for slot in rest):
             return None
+        modules = [slot for slot in rest if slot.container is not None]
+        numbers = [slot for slot in rest if slot.container is None and slot.items[0].kind == "literal"]
+        if len(numbers) > 1 + bool(modules):
+            return None  # columns of numbers read worse than the statements
         taken = {*self.names, *(name for group in groups for item in group for name in names_in(item))}
         filling: dict[_Slot, Expression] = {}
         for slot in rest:

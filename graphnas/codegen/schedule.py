@@ -157,9 +157,7 @@ class _Scheduler:
         if self._is_movable(node):
             if name in self.plan.unpacked:
                 self.plan.steps.append(node)
-            elif node.operation.kind == "attribute" or (
-                not node.hint and (uses == 1 or _is_cheap(node) or self._is_item(node)) and name not in forced
-            ):
+            elif node.operation.kind == "attribute" or (not node.hint and self._is_read_in_place(node, uses, forced)):
                 self.plan.inlined[name] = node
             elif uses:
                 self.plan.steps.append(node)
@@ -232,6 +230,12 @@ class _Scheduler:
             return True
         return all(_is_scalar(self.types[name]) for name in inputs)
 
+    def _is_read_in_place(self, node: Node, uses: int, forced: frozenset[str]) -> bool:
+        """Tell whether a value that is free to move is written where it is used."""
+        if self._is_item(node) and not _is_cheap(node):
+            return node.name not in forced
+        return uses == 1 or _is_cheap(node)
+
     def _is_item(self, node: Node) -> bool:
         """Tell whether the node is `items[0]` for a tuple, list or dictionary: what they hold never changes."""
         if not is_getitem(node) or not isinstance(node.args[0], Value) or values_in(node.args[1]):
@@ -262,6 +266,8 @@ class _Scheduler:
             length = len(node.type.items) if isinstance(node.type, SequenceType) else 0
             indices = [item.args[1] for item in items]
             if not 2 <= length <= 8 or self.uses[node.name] != len(items):
+                continue
+            if isinstance(node.type, SequenceType) and node.type.kind == "size" and len(items) < 2:
                 continue
             if not all(type(index) is int and 0 <= index < length for index in indices):
                 continue

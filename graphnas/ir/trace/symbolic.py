@@ -28,6 +28,9 @@ class Recorder(Protocol):
     def record(self, function: Callable[..., Any], args: tuple[Any, ...], value: Any) -> torch.fx.Node:
         """Record a call of a plain function on numbers in the graph at hand."""
 
+    def settle(self, number: Symbolic) -> None:
+        """Record a number that the user gave a name, where it got it, if the graph at hand has what it takes."""
+
     def guard(self, number: Symbolic, outcome: Any) -> None:
         """Note that tracing went on with `outcome` as the value of `number`."""
 
@@ -67,6 +70,12 @@ class Symbolic:
     def __hash__(self) -> int:
         return self.tracer.hash_of(self)
 
+    def name(self, hint: str) -> None:
+        """Note the variable that holds the number; the empty string for none."""
+        self.hint = hint
+        if hint:
+            self.tracer.settle(self)
+
     def concrete(self) -> Any:
         """Return the plain value, and guard it."""
         self.tracer.guard(self, self.value)
@@ -84,7 +93,7 @@ def wrap(tracer: Recorder, value: Any, function: Callable[..., Any], args: tuple
     if type(value) is not int and type(value) is not float:
         return value
     number = (TracedInt if type(value) is int else TracedFloat)(tracer, value, function, args)
-    number.hint = current_place().target
+    number.name(current_place().target)
     return number
 
 
@@ -236,4 +245,6 @@ class TracedSize(tuple[Any, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         item = super().__getitem__(index)
+        if isinstance(item, Symbolic):
+            item.name(item.hint or current_place().target)
         return item if not isinstance(index, slice) else tuple(item)

@@ -230,6 +230,11 @@ class ModuleTracer(torch.fx.Tracer):
         """Record a call of a plain function on numbers."""
         return self._record("call_function", function, args, {}, value, current_place())
 
+    def settle(self, number: Symbolic) -> None:
+        """Record a number that got a name."""
+        if self._scope is not None and number.function is not None and self._is_local(number):
+            self._node_of(number)
+
     def guard(self, number: Symbolic, outcome: Any) -> None:
         """Note that tracing went on with `outcome`."""
         node = self._node_of(number)
@@ -718,7 +723,7 @@ class ModuleTracer(torch.fx.Tracer):
         items = []
         for index, size in enumerate(shape):
             item = wrap(self, int(size), operator.getitem, (whole, index))
-            item.hint = place.targets[index] if len(place.targets) == len(shape) > 1 else ""
+            item.name(place.targets[index] if len(place.targets) == len(shape) > 1 else "")
             items.append(item)
         return TracedSize(tuple(items), whole)
 
