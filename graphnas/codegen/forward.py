@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import torch
+
 from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
 from graphnas.codegen.literals import Literals
@@ -12,9 +14,9 @@ from graphnas.codegen.rolling import roll
 from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Value
+from graphnas.ir.literal import FrozenDict, FrozenList, Value
 from graphnas.ir.module import Definition, Forward
-from graphnas.ir.types import TensorType, Type
+from graphnas.ir.types import MappingType, ObjectType, ScalarType, SequenceType, TensorType, Type
 
 _ADDING = frozenset({"operator:add", "operator:iadd", "torch:add"})
 _TENSOR = syntax.reference("torch:Tensor")
@@ -29,7 +31,7 @@ def forward_method(definition: Definition, number: int) -> Function:
         tuple(_parameter(item.name, item.type) for item in inputs if not item.keyword_only),
         tuple(_both_modes(forward, definition)),
         tuple(_parameter(item.name, item.type) for item in inputs if item.keyword_only),
-        _TENSOR if _returns_tensor(forward.eval) else None,
+        _returned(forward.eval),
     )
 
 
@@ -46,11 +48,38 @@ def graph_body(graph: Graph, definition: Definition, *, owner: str = "init") -> 
 
 
 def _parameter(name: str, kind: Type) -> Parameter:
-    return Parameter(name, _TENSOR if isinstance(kind, TensorType) else None)
+    return Parameter(name, _annotation(kind))
 
 
-def _returns_tensor(graph: Graph) -> bool:
-    return isinstance(graph.output, Value) and isinstance(graph.type_of(graph.output), TensorType)
+def _returned(graph: Graph) -> Expression | None:
+    """Return the type of what a graph returns, as far as variants of a class would agree on it."""
+    output = graph.output
+    if isinstance(output, Value):
+        return _annotation(graph.type_of(output))
+    if isinstance(output, FrozenDict):
+        return syntax.identifier("dict")
+    if output is None or not isinstance(output, tuple) or isinstance(output, torch.Size):
+        return None
+    types = [graph.type_of(item) if isinstance(item, Value) else ObjectType("") for item in output]
+    return _annotation(SequenceType("list" if isinstance(output, FrozenList) else "tuple", tuple(types)))
+
+
+def _annotation(kind: Type) -> Expression | None:
+    if isinstance(kind, TensorType):
+        return _TENSOR
+    if isinstance(kind, ScalarType):
+        name = type(kind.value).__name__
+        return syntax.identifier(name) if name in ("bool", "float", "int", "str") else None
+    if isinstance(kind, MappingType):
+        return syntax.identifier("dict")
+    if not isinstance(kind, SequenceType):
+        return None
+    if kind.kind == "size":
+        return syntax.reference("torch:Size")
+    whole = syntax.identifier(kind.kind)
+    if not kind.items or not all(isinstance(item, TensorType) for item in kind.items):
+        return whole
+    return syntax.subscript(whole, [_TENSOR] if kind.kind == "list" else [_TENSOR, syntax.literal("...")])
 
 
 def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:

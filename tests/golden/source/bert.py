@@ -48,7 +48,9 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(64, 64)
         self.dropout = nn.Dropout(p=0.1)
 
-    def forward(self, hidden_states: Tensor, attention_mask: Tensor):
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, ...]:
         query = self.query(hidden_states)
         x = query.view((query.shape[0], query.shape[1], 4, 16))
         x = x.permute(0, 2, 1, 3)
@@ -94,7 +96,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention()
         self.output = BertSelfOutput()
 
-    def forward(self, hidden_states: Tensor, attention_mask: Tensor):
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, ...]:
         self_outputs = self.self(hidden_states, attention_mask)
         attention_output = self.output(self_outputs[0], hidden_states)
         return (attention_output,)
@@ -112,7 +116,9 @@ class BertLayer(nn.Module):
         self.output_norm = nn.LayerNorm(64, eps=1e-12)
         self.dropout = nn.Dropout(p=0.1)
 
-    def forward(self, hidden_states: Tensor, attention_mask: Tensor):
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, ...]:
         self_attention_outputs = self.attention(hidden_states, attention_mask)
         intermediate_output = self.intermediate_act(
             self.intermediate(self_attention_outputs[0])
@@ -129,7 +135,7 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([BertLayer() for _ in range(4)])
 
-    def forward(self, hidden_states: Tensor, attention_mask: Tensor):
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> tuple:
         layer_outputs = self.layer[0](hidden_states, attention_mask)
         for layer in self.layer[1:]:
             layer_outputs = layer(layer_outputs[0], attention_mask)
@@ -172,7 +178,7 @@ class Bert(nn.Module):
                     m.weight.normal_(std=0.02)
                     nn.init.zeros_(m.bias)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         extended_attention_mask = attention_mask[:, None, None, :]
         extended_attention_mask = extended_attention_mask.to(dtype=torch.float32)
         extended_attention_mask = (

@@ -110,7 +110,7 @@ class GPT(nn.Module):
             if isinstance(m, nn.Linear) and name.endswith("c_proj"):
                 nn.init.normal_(m.weight, std=0.0070710678118654745)
 
-    def forward(self, idx: Tensor):
+    def forward(self, idx: Tensor) -> tuple:
         t = idx.shape[1]
         pos = torch.arange(0, t, dtype=torch.int64, device=idx.device)
         tok_emb = self.transformer["wte"](idx)
