@@ -722,7 +722,7 @@ class ModuleTracer(torch.fx.Tracer):
         self._reads.append((tensor, whole))
         items = []
         for index, size in enumerate(shape):
-            item = wrap(self, int(size), operator.getitem, (whole, index))
+            item = TracedInt(self, int(size), operator.getitem, (whole, index))
             item.name(place.targets[index] if len(place.targets) == len(shape) > 1 else "")
             items.append(item)
         return TracedSize(tuple(items), whole)
