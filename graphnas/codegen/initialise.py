@@ -8,8 +8,10 @@ that were recorded.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate
 
 from torch import nn
@@ -26,7 +28,7 @@ from graphnas.errors import GraphNASError
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
 from graphnas.ir.literal import Argument, FrozenDict
 from graphnas.ir.module import Definition
-from graphnas.ir.resolve import path_of
+from graphnas.ir.resolve import path_of, resolve
 
 _MOST_ENDINGS = 6
 """Most names by which a loop tells modules of one class apart."""
@@ -307,7 +309,7 @@ def _with_formulas(
     """Yield recipes in which numbers that differ from module to module are formulas."""
     alike: dict[tuple[object, ...], list[tuple[Call, ...]]] = {}
     for recipe in distinct:
-        alike.setdefault(tuple(_bare(call) for call in recipe), []).append(recipe)
+        alike.setdefault(tuple(_bare(_with_defaults(call)) for call in recipe), []).append(recipe)
     for variants in alike.values():
         members = [number for number in numbers if recipes.get(number) in variants]
         modules = [module for number in members if (module := found[number].module) is not None]
@@ -315,10 +317,10 @@ def _with_formulas(
             continue
         merged: list[Call] = []
         for place, call in enumerate(variants[0]):
-            calls = [recipes[number][place] for number in members]
+            calls = [_with_defaults(recipes[number][place]) for number in members]
             args = [_merged([item.args[index] for item in calls], modules) for index in range(len(call.args))]
-            kwargs = [(name, _merged([item.kwargs[name] for item in calls], modules)) for name in call.kwargs]
-            merged.append(call._replace(args=tuple(args), kwargs=FrozenDict(kwargs)))
+            kwargs = [(name, _merged([item.kwargs[name] for item in calls], modules)) for name in calls[0].kwargs]
+            merged.append(_without_defaults(call._replace(args=tuple(args), kwargs=FrozenDict(kwargs))))
         if _has_formula(tuple(merged)) and all(_is_merged(call) for call in merged):
             yield tuple(merged)
 
@@ -354,7 +356,31 @@ def _applied(call: Call, visit: Visit) -> Call:
     if not _has_formula((call,)):
         return call
     args = tuple(value(item) for item in call.args)
-    return call._replace(args=args, kwargs=FrozenDict((name, value(item)) for name, item in call.kwargs.items()))
+    kwargs = FrozenDict((name, value(item)) for name, item in call.kwargs.items())
+    return _without_defaults(call._replace(args=args, kwargs=kwargs))
+
+
+def _with_defaults(call: Call) -> Call:
+    """Return a call with those numbers that were left out since they are the default: others like it may give them."""
+    given = dict(_numbers(call.target)) | dict(call.kwargs)
+    return call._replace(kwargs=FrozenDict(given))
+
+
+def _without_defaults(call: Call) -> Call:
+    numbers = dict(_numbers(call.target))
+    kwargs = FrozenDict(
+        (name, item) for name, item in call.kwargs.items() if name not in numbers or item != numbers[name]
+    )
+    return call._replace(kwargs=kwargs)
+
+
+@cache
+def _numbers(target: str) -> tuple[tuple[str, float], ...]:
+    """Return the parameters of a function of `torch.nn.init` that are numbers by default, with the default."""
+    if not target.startswith("torch.nn.init:"):
+        return ()
+    parameters = inspect.signature(resolve(target)).parameters.values()
+    return tuple((item.name, item.default) for item in parameters if type(item.default) in (int, float))
 
 
 def _endings(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...] | None:
