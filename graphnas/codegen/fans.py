@@ -43,15 +43,27 @@ class Formula:
 
 
 def formula_of(modules: Sequence[nn.Module], numbers: Sequence[float]) -> Formula | None:
-    """Return a formula that gives each module its number exactly, None if there is none that people would write."""
+    """Return a formula that gives most modules their number exactly, None if there is none that people would write.
+
+    A first layer is often an exception, so not all need to agree.
+    """
     if any(not isinstance(weight := getattr(module, "weight", None), Tensor) or weight.dim() < 2 for module in modules):
         return None
+    sizes = {size: [_measured(size, module) for module in modules] for size in _SIZES}
+    groups = [_groups(module) for module in modules]
     # What has groups tells formulas apart best.
-    first = max(range(len(modules)), key=lambda index: _groups(modules[index]))
-    for candidate in _candidates(modules[first], float(numbers[first])):
-        if all(candidate.value(module) == number for module, number in zip(modules, numbers, strict=True)):
-            return candidate
-    return None
+    samples = dict.fromkeys((groups.index(max(groups)), len(modules) // 2, len(modules) - 1))
+    best, most = None, len(modules) // 2
+    for sample in samples:
+        for size, measured in sizes.items():
+            if size == "fan_out/groups" and max(groups) == 1:
+                continue
+            for candidate in _candidates(size, measured[sample], float(numbers[sample])):
+                value = _FORMS[candidate.form]
+                fits = sum(value(candidate.constant, n) == m for n, m in zip(measured, numbers, strict=True))
+                if fits > most:
+                    best, most = candidate, fits
+    return best
 
 
 _SIZES: dict[str, Callable[[Tensor, int], int]] = {
@@ -86,14 +98,10 @@ def _groups(module: nn.Module) -> int:
     return groups if type(groups) is int else 1
 
 
-def _candidates(module: nn.Module, number: float) -> Iterator[Formula]:
-    for size in _SIZES:
-        if size == "fan_out/groups" and _groups(module) == 1:
-            continue
-        for form, inverse in _INVERSE.items():
-            constant = inverse(number, _measured(size, module))
-            for digits in (1, 4, 9):
-                yield Formula(form, size, float(f"{constant:.{digits}g}"))
+def _candidates(size: str, measured: int, number: float) -> Iterator[Formula]:
+    for form, inverse in _INVERSE.items():
+        for digits in (1, 4, 9):
+            yield Formula(form, size, float(f"{inverse(number, measured):.{digits}g}"))
 
 
 def _size_expression(size: str, module: str) -> Expression:

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from torch import nn
 
@@ -138,7 +138,9 @@ class _Writer:
         one_by_one = [self._statement(call, self._tensor(call)) for call in whole]
         branches = _branches(found, run, is_single=self.is_single) if run[0][0] else None
         if branches is None:
-            return one_by_one
+            parts = [list(part) for _, part in groupby(run, lambda item: found[item[0]].kind is None)]
+            # Parameters of the user's own modules, on their way through, may have no name that tells them apart.
+            return one_by_one if len(parts) == 1 else [line for part in parts for line in self._run(found, part)]
         loop = self._loop(branches)
         return [loop] if _size(loop) < sum(map(_size, one_by_one)) else one_by_one
 
@@ -326,7 +328,7 @@ def _with_formulas(
 
 
 def _merged(values: Sequence[Argument], modules: Sequence[nn.Module]) -> Argument:
-    """Return the value where all agree, a formula that gives all of them, or else the absence of one, `...`."""
+    """Return the value where all agree, a formula that gives most of them, or else the absence of one, `...`."""
     if all(type(value) is type(values[0]) and value == values[0] for value in values):
         return values[0]
     formula = formula_of(modules, values)

@@ -50,8 +50,10 @@ class ByFan(Plain):
     def __init__(self) -> None:
         super().__init__()
         self.more = nn.Sequential(*[nn.Linear(6, width) for width in (3, 4, 5, 6)])
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+        for name, module in self.named_modules():
+            if name == "head":
+                nn.init.uniform_(module.weight, -0.01, 0.01)  # type: ignore[arg-type]  # it has one
+            elif isinstance(module, nn.Conv2d):
                 fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
                 module.weight.data.normal_(0, math.sqrt(2.0 / fan_out))
             elif isinstance(module, nn.Linear):
@@ -166,8 +168,10 @@ def start(build: Callable[[], nn.Module], x: Tensor) -> tuple[nn.Module, nn.Modu
             ByFan,
             IMAGES,
             [
-                "for m in self.modules():",
-                "if isinstance(m, nn.Conv2d):",
+                "for name, m in self.named_modules():",
+                'if isinstance(m, nn.Linear) and name.endswith("head"):',
+                "nn.init.uniform_(m.weight, a=-0.01, b=0.01)",
+                "elif isinstance(m, nn.Conv2d):",
                 "nn.init.normal_(m.weight, std=math.sqrt(2 / (m.weight[:, 0].numel() // m.groups)))",
                 "elif isinstance(m, nn.Linear):",
                 "nn.init.uniform_(m.weight, a=-1 / math.sqrt(m.weight[0].numel()), "
