@@ -149,7 +149,7 @@ class _Reader:
     def _call(self, meant: Tree, found: Any) -> bool:
         if type(found) is not ast.Call or not self.same(meant.parts[0], found.func):
             return False
-        named = [item.kind == "keyword" or item.text == "**" for item in meant.parts[1:]]
+        named = [item.kind == "keyword" or (item.kind, item.text) == ("star", "**") for item in meant.parts[1:]]
         count = named.index(True) if True in named else len(named)
         return self.all(meant.parts[1 : 1 + count], found.args) and self.all(meant.parts[1 + count :], found.keywords)
 

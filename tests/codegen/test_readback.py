@@ -44,6 +44,7 @@ FORMS: tuple[tuple[Tree, str, str], ...] = (
         "return x(y, a=x)",
     ),
     (Tree("return", "", (Tree("call", "", (X, Tree("star", "**", (Y,)))),)), "return x(**y)", "return x(*y)"),
+    (Tree("return", "", (Tree("call", "", (X, Tree("binary", "**", (X, Y)))),)), "return x(x**y)", "return x(**y)"),
     (Tree("return", "", (Tree("tuple", "bare", (X, Y)),)), "return x, y", "return [x, y]"),
     (Tree("return", "", (Tree("list", "", (X,)),)), "return [x]", "return [x, x]"),
     (Tree("return", "", (Tree("dict", "", (Tree("pair", "", (X, Y)),)),)), "return {x: y}", "return {y: x}"),
