@@ -52,7 +52,7 @@ class ByFan(Plain):
         self.more = nn.Sequential(*[nn.Linear(6, width) for width in (3, 4, 5, 6)])
         for name, module in self.named_modules():
             if name == "head":
-                nn.init.uniform_(module.weight, -0.01, 0.01)  # type: ignore[arg-type]  # it has one
+                nn.init.uniform_(module.weight, -0.01, 0.01)
             elif isinstance(module, nn.Conv2d):
                 fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
                 module.weight.data.normal_(0, math.sqrt(2.0 / fan_out))
