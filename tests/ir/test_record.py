@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from graphnas.codegen import to_module
 from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
 from graphnas.ir.graph import Graph
-from graphnas.ir.record import basic_unit, is_basic_unit, model_wrapper, record_of, recording
+from graphnas.ir.record import NotKept, basic_unit, is_basic_unit, model_wrapper, record_of, recording
 from graphnas.ir.trace import trace
 from graphnas.ir.trace.evaluate import evaluate
 from tests.networks import ResNet18, TransformerEncoder
@@ -164,6 +165,65 @@ def test_copies_and_pickles_keep_their_records() -> None:
         record = record_of(clone)
         assert record is not None
         assert record.args == (4, 2)
+
+
+class Holder(nn.Module):
+    """Takes a function, and starts its weight from a number."""
+
+    def __init__(self, width: int, make: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.layer = make(width)
+        nn.init.constant_(self.get_parameter("layer.weight"), width)
+
+
+def test_a_module_that_was_recorded_with_a_lambda_can_still_be_pickled() -> None:
+    with recording():
+        net = Holder(4, make=lambda width: nn.Linear(width, 2))
+    record = record_of(pickle.loads(pickle.dumps(net)))
+    assert record is not None
+    assert record.args == (4,)
+    assert isinstance(record.kwargs["make"], NotKept)
+    assert calls(record.findings.init) == [("layer.weight", "constant_")]
+
+
+def test_recorders_of_threads_do_not_mix() -> None:
+    barrier = threading.Barrier(2)
+    built: dict[int, nn.Module] = {}
+
+    def build(width: int) -> None:
+        with recording():
+            barrier.wait()
+            net = Holder(width, make=lambda width: nn.Linear(width, 2))
+            barrier.wait()
+        built[width] = net
+
+    threads = [threading.Thread(target=build, args=(width,)) for width in (3, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for width in (3, 5):
+        record = record_of(built[width])
+        assert record is not None
+        assert record.findings.init.nodes[1].args[1:] == (width,)
+        assert len(record.findings.init.nodes) == 2
+
+
+def test_what_is_done_after_construction_counts_for_the_outermost_module() -> None:
+    with recording():
+        net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
+        for parameter in net.parameters():
+            nn.init.zeros_(parameter)
+    record, inner = record_of(net), record_of(net[1])
+    assert record is not None
+    assert inner is not None
+    assert calls(record.findings.init) == [
+        ("0.weight", "zeros_"),
+        ("0.bias", "zeros_"),
+        ("1.0.weight", "zeros_"),
+        ("1.0.bias", "zeros_"),
+    ]
+    assert not inner.findings.init.nodes
 
 
 def test_threads_do_not_mix() -> None:
