@@ -106,7 +106,7 @@ def _read_below(definition: Definition, memo: dict[str, frozenset[str]]) -> froz
                 if target in found:
                     continue
                 found.add(target)
-                if node.operation.kind == "module":
+                if node.operation.kind == "module" and _stands_at(definition, target):  # else it is a part of a leaf
                     child = definition.child(target)
                     if isinstance(child, Definition):
                         found.update(f"{target}.{path}" for path in _read_below(child, memo))

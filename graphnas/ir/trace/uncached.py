@@ -22,7 +22,7 @@ from torch import nn
 from graphnas.ir.trace.patch import ACTIVE
 from graphnas.ir.trace.structure import leaves
 
-_OTHERS = frozenset({"torch", "numpy", "graphnas", "einops", *sys.stdlib_module_names})
+_OTHERS = frozenset({"torch", "numpy", "graphnas", "einops", "scipy", *sys.stdlib_module_names})
 """Packages that are not looked into: they keep no tensors, or, as einops, know what to do without a cache."""
 
 _LOCK = threading.Lock()
@@ -36,8 +36,9 @@ def uncached(root: nn.Module) -> Iterator[None]:
     try:
         for module in _modules(root):
             for name, value in list(vars(module).items()):
-                cached = getattr(value, "_graphnas_cached", value)
-                if isinstance(cached, _lru_cache_wrapper) and inspect.signature(cached.__wrapped__).parameters:
+                # Lazy imports stand among the values: nothing may be asked of them.
+                cached = vars(value).get("_graphnas_cached") if type(value) is FunctionType else value
+                if type(cached) is _lru_cache_wrapper and _takes_arguments(cached.__wrapped__):
                     with _LOCK:
                         key = (id(module), name)
                         _USERS[key] = _USERS.get(key, 0) + 1
@@ -52,6 +53,10 @@ def uncached(root: nn.Module) -> Iterator[None]:
                 if not _USERS[key]:
                     del _USERS[key]
                     setattr(module, name, cached)
+
+
+def _takes_arguments(function: Any) -> bool:
+    return type(function) is FunctionType and bool(inspect.signature(function).parameters)
 
 
 def _without_cache(cached: Any) -> Callable[..., Any]:
@@ -89,7 +94,7 @@ def _modules(root: nn.Module) -> Iterator[ModuleType]:
             continue
         yield module
         for value in list(vars(module).values()):
-            if isinstance(value, ModuleType):
+            if type(value) is ModuleType:
                 pending.append(value.__name__)
-            elif isinstance(value, (FunctionType, type, _lru_cache_wrapper)):
+            elif type(value) in (FunctionType, type, _lru_cache_wrapper):
                 pending.append(str(value.__module__))
