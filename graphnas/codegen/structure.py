@@ -182,6 +182,8 @@ class _Planner:
     def _merged(self, left: _Variant, right: _Variant, base: Tree, weights: Sequence[int]) -> _Variant | None:
         masks = (_mask(left.members), _mask(right.members))
         others = {item.name: item for item in right.functions}
+        if base != _MODULE and ("forward" in others) is not any(item.name == "forward" for item in left.functions):
+            return None  # the one without inherits the forward of its base, and must not get that of the other
         functions: list[Function] = []
         for mine in left.functions:
             other = others.pop(mine.name, None)
@@ -296,6 +298,9 @@ def _call(number: int, settled: Settled, member: int) -> Tree:
         if item.name in values and item.name not in positional and values[item.name] != item.default
     ]
     return syntax.call(syntax.reference(f":{number}"), args, kwargs)
+
+
+_MODULE = syntax.reference("torch.nn:Module")
 
 
 def _base(definition: Definition) -> Tree:

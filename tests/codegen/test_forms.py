@@ -280,3 +280,28 @@ class GradientSwitched(nn.Module):
 
 def test_nested_switches_of_the_gradient() -> None:
     roundtrip(GradientSwitched, X)
+
+
+class PlainOrAdded(nn.Sequential):
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        for module in self:
+            x = module(x)
+        return x if y is None else x.relu() + y
+
+
+class PlainAndAdded(nn.Module):
+    """One of the two comes to what `nn.Sequential` does, and has no forward of its own in the source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = PlainOrAdded(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+        self.second = PlainOrAdded(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+        self.third = PlainOrAdded(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4), nn.Linear(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return self.third(self.second(x, x), x)  # type: ignore[no-any-return]  # modules are not typed
+
+
+def test_a_forward_is_not_inherited_from_a_variant() -> None:
+    roundtrip(PlainAndAdded, X)
