@@ -26,7 +26,7 @@ from graphnas.codegen.syntax import Expression, Statement
 from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
 from graphnas.errors import GraphNASError
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
-from graphnas.ir.literal import Argument, FrozenDict
+from graphnas.ir.literal import Argument, FrozenDict, format_literal
 from graphnas.ir.module import Definition
 from graphnas.ir.resolve import path_of, resolve
 
@@ -346,7 +346,7 @@ def _has_formula(recipe: tuple[Call, ...]) -> bool:
 def _bare(call: Call) -> tuple[object, ...]:
     """Return a call without its numbers."""
     kinds = [None if type(item) in (int, float) else item for item in (*call.args, *call.kwargs.values())]
-    return (call.tensor, call.part, call.target, tuple(call.kwargs), *kinds)
+    return (call.tensor, format_literal(call.part), call.target, tuple(call.kwargs), *kinds)
 
 
 def _applied(call: Call, visit: Visit) -> Call:

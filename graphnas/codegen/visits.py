@@ -51,6 +51,10 @@ class Call(NamedTuple):
     args: tuple[Argument, ...]
     kwargs: FrozenDict[Argument]
 
+    def __hash__(self) -> int:
+        # Not of the whole: slices stand in parts, and have no hash before Python 3.12.
+        return hash((self.tensor, self.target, len(self.part), len(self.args)))
+
     @property
     def is_method(self) -> bool:
         """Whether it is a method of the tensor."""

@@ -214,3 +214,20 @@ def test_the_same_seed_gives_the_same_tensors(build: Callable[[], nn.Module], x:
     with graphnas.recording():
         again = type(built)()
     assert graphnas.to_source(graphnas.trace(again, x)) == source
+
+
+class InParts(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                with torch.no_grad():
+                    module.weight[1:3, ::2].zero_()
+                    module.bias[2:].fill_(1.0)
+
+
+def test_parts_of_parameters_are_initialised_alike() -> None:
+    net, built, source = start(InParts, IMAGES)
+    theirs = dict(built.named_parameters())
+    assert [name for name, parameter in net.named_parameters() if not torch.equal(parameter, theirs[name])] == []
+    assert "[1:3, ::2]" in source
