@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphnas.codegen import to_module
 from graphnas.ir.trace import trace
+from graphnas.ir.verify import verified
 
 
 class Early(nn.Module):
@@ -51,3 +53,8 @@ def test_where_attributes_items_and_sizes_are_read_does_not_count() -> None:
 def test_a_size_before_a_reshape_in_place_is_not_that_after_it() -> None:
     models = [trace(Reshaped(early), torch.randn(2, 4)) for early in (True, False)]
     assert models[0].fingerprint != models[1].fingerprint
+    for early, model in zip((True, False), models, strict=True):
+        x = torch.randn(2, 4)
+        assert torch.equal(Reshaped(early)(x), to_module(model)(x))
+        assert str(model.site(":add").node.type) == "f32[2, 4]"
+        assert verified(model) == model

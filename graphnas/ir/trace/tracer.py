@@ -22,6 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 
 from graphnas.errors import TraceError
+from graphnas.ir.abstract import abstract
 from graphnas.ir.calls import canonical_call, is_getter, is_impure, without_defaults
 from graphnas.ir.effects import RESHAPING
 from graphnas.ir.literal import FrozenDict, freeze
@@ -741,7 +742,7 @@ class ModuleTracer(torch.fx.Tracer):
         return number
 
     def _keep_sizes(self, tensor: torch.Tensor) -> None:
-        """Record the sizes that were read of a tensor, before it is given another shape in place."""
+        """Record the sizes that were read of a tensor, and its type so far, before it gets another shape in place."""
         reads = [read for known, read in self._reads if known is tensor]
         self._reads = [item for item in self._reads if item[0] is not tensor]
         here = self._scope
@@ -754,6 +755,9 @@ class ModuleTracer(torch.fx.Tracer):
             if scope.find(tensor) is not None:
                 for read in reads:
                     self._node_of(read)
+            for node in scope.graph.nodes:
+                if node.meta.get("val") is tensor:
+                    node.meta["val"] = abstract(tensor)
         self._scope = here
 
     # Errors
