@@ -47,7 +47,8 @@ class Findings:
 def describe(tape: Tape, modules: Sequence[nn.Module], is_leaf: Callable[[nn.Module], bool]) -> list[Findings]:
     """Return what is known of the construction of each module.
 
-    What was done outside of any constructor, such as `net.apply(init_weights)`, counts for the outermost module.
+    What was done outside of any constructor, such as `net.apply(init_weights)`, or by the constructor of a module that
+    gave its parts away, counts for the outermost module.
     """
     tape.finish()
     reader = _Reader(tape, is_leaf)
@@ -145,8 +146,13 @@ class _Describer:
             graph = self._expression(name, tensor)
             if graph is not None:
                 initial[name] = graph
-        owners = (self.module, None) if is_outermost else (self.module,)
-        init = self._init([id(owner) for owner in owners])
+        inside = {id(part) for part in self.module.modules() if part is not self.module}
+
+        def is_mine(owner: int) -> bool:
+            # Who built parts of a model and was then thrown away, or did so outside of any constructor, has no say.
+            return owner not in inside if is_outermost else owner == id(self.module)
+
+        init = self._init(is_mine)
         for name, child in self.module.named_children():
             begin = self.reader.begin(child)
             if begin is not None:
@@ -182,17 +188,17 @@ class _Describer:
         is_parameter = isinstance(tensor, nn.Parameter)
         return [] if is_parameter else [index for index in found if self.reader.entries[index].owner is self.module]
 
-    def _init(self, owners: Sequence[int]) -> Graph:
+    def _init(self, is_mine: Callable[[int], bool]) -> Graph:
         """Return what the constructor of the module did to parameters below it."""
         reader = self.reader
-        touched = sorted(index for owner in owners for index in reader.changes_by_owner.get(owner, ()))
+        touched = sorted(index for owner, done in reader.changes_by_owner.items() if is_mine(owner) for index in done)
         paths = {
             storage(tensor): (path, tensor)
             for path, tensor in reversed(list(_state(self.module)))
             if isinstance(tensor, nn.Parameter) or "." in path
         }
         steps = {index: (reader.entries[index].storage, False) for index in touched}
-        for place, made in self._replaced(paths, owners):
+        for place, made in self._replaced(paths, is_mine):
             steps.setdefault(made, (place, True))
         builder = _GraphBuilder(reader, paths)
         for index, (place, is_replaced) in sorted(steps.items()):
@@ -232,7 +238,7 @@ class _Describer:
         return [index for index in self.reader.changes.get(storage(item), ()) if index < end]
 
     def _replaced(
-        self, paths: Mapping[int, tuple[str, torch.Tensor]], owners: Sequence[int]
+        self, paths: Mapping[int, tuple[str, torch.Tensor]], is_mine: Callable[[int], bool]
     ) -> Iterator[tuple[int, int]]:
         """Yield the parameters of leaves below that were replaced by others, and the calls that made these."""
         for prefix, part in self.module.named_modules():
@@ -244,7 +250,7 @@ class _Describer:
                 origin = self.reader.origin(parameter)
                 if origin is not None:
                     index = self.reader.producers[id(origin)][0]
-                    if id(self.reader.entries[index].owner) in owners:
+                    if is_mine(id(self.reader.entries[index].owner)):
                         yield storage(parameter), index
 
 

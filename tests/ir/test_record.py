@@ -226,6 +226,18 @@ def test_what_is_done_after_construction_counts_for_the_outermost_module() -> No
     assert not inner.findings.init.nodes
 
 
+def test_what_a_module_did_that_gave_its_parts_away_is_kept() -> None:
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = Holder(3, make=lambda width: nn.Linear(width, 2)).layer
+
+    with recording():
+        record = record_of(Features())
+    assert record is not None
+    assert calls(record.findings.init) == [("body.weight", "constant_")]
+
+
 def test_threads_do_not_mix() -> None:
     built: list[nn.Module] = []
     with recording():
