@@ -324,3 +324,23 @@ def test_only_buffers_can_be_assigned() -> None:
     text = str(model).replace("assign state(%", "assign state(%x, %")
     with pytest.raises(VerificationError, match=r"invariant 3: .*assign state has 2 arguments, expected one"):
         verify(parse_model(text))
+
+
+def test_tensors_in_the_same_memory_are_refused_where_one_is_changed() -> None:
+    class Shared(nn.Module):
+        def __init__(self, *, is_changed: bool) -> None:
+            super().__init__()
+            self.is_changed = is_changed
+            self.register_buffer("whole", torch.ones(4))
+            self.whole: Tensor
+            self.register_buffer("part", self.whole[:2])
+            self.part: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.is_changed:
+                self.whole += 1
+            return x[:, :2] * self.part + self.whole[:2]
+
+    repeatedly(Shared(is_changed=False), torch.randn(2, 4))
+    with pytest.raises(TraceError, match=r"'whole' is changed in place and lies in the same memory as 'part'.*keep"):
+        trace(Shared(is_changed=True), torch.randn(2, 4))

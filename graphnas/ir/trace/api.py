@@ -29,7 +29,7 @@ from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torc
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.scope import Constants
-from graphnas.ir.trace.state import state_writes
+from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.symbolic import TracedTraining
 from graphnas.ir.trace.tracer import (
@@ -204,6 +204,7 @@ class _Session:
         fake_meta_tensors(copied, fake_mode)
         first = self._run(copied, fake_mode, training)
         self.filled |= dict.fromkeys(put_back(copied, self.taken))
+        self._check_memory(first.calls)
         if first.changes:
             self._check_later_calls(first, lambda: self._run(copied, fake_mode, training, is_repeated=True), copied)
         return first.calls, first.depends_on_training or bool(self.decided)
@@ -246,6 +247,20 @@ class _Session:
         self.functions.update(tracer.functions)
         self.interface.update(dict.fromkeys(_changed_classes(result)))
         return tracer
+
+    def _check_memory(self, calls: Calls) -> None:
+        """Refuse a model that changes one of two tensors in the same memory: in the source they would be apart."""
+        written = None
+        for group in shared_memory(self.module):
+            written = writes_in_place(calls) if written is None else written
+            changed = [path for path in group if path in written]
+            if changed:
+                others = ", ".join(repr(path) for path in group if path != changed[0])
+                raise TraceError(
+                    f"{changed[0]!r} is changed in place and lies in the same memory as {others}, which no source can "
+                    "hold; keep one of them, and take the other from it in forward",
+                    module=changed[0].rpartition(".")[0],
+                )
 
     def _check_later_calls(self, first: ModuleTracer, run: Callable[[], ModuleTracer], copied: nn.Module) -> None:
         """Refuse a model that keeps something of a call which makes later calls compute something else.

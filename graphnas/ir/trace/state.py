@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.fx
 from torch import nn
 
 from graphnas.ir.calls import is_impure
+from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.wrappers import computed_tensors
 
@@ -109,6 +111,33 @@ def assign_attribute(name: str, value: Any) -> Any:
         RuntimeError: Always.
     """
     raise RuntimeError("this function only marks a node of a graph")
+
+
+def shared_memory(root: nn.Module) -> tuple[tuple[str, ...], ...]:
+    """Return the paths of tensors that lie in the same memory, group by group, those left out that can be tied."""
+    groups: dict[int, dict[tuple[int, str], tuple[str, torch.Tensor]]] = {}
+    for path, module in root.named_modules():
+        for name, tensor in own_tensors(module):
+            if tensor.layout is torch.strided and not tensor.is_meta and tensor.numel():
+                whole = f"{path}.{name}" if path else name
+                groups.setdefault(tensor.untyped_storage()._cdata, {})[id(module), name] = (whole, tensor)
+    return tuple(
+        tuple(path for path, _ in group.values())
+        for group in groups.values()
+        if len(group) > 1 and not all(isinstance(tensor, nn.Parameter) for _, tensor in group.values())
+    )
+
+
+def writes_in_place(calls: Mapping[str, Sequence[Call]]) -> frozenset[str]:
+    """Return the paths, from the root, of the tensors of modules that calls change in place."""
+    found = []
+    for path, traced in calls.items():
+        for call in traced:
+            for node in call.graph.nodes:
+                if node.op in ("call_function", "call_method") and is_impure(node.target, node.kwargs):
+                    target = _origin(node)
+                    found += [] if target is None else [f"{path}.{target}" if path else target]
+    return frozenset(found)
 
 
 def state_writes(calls: Mapping[str, Sequence[Call]]) -> tuple[tuple[str, str], ...]:
