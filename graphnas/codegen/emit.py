@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import operator
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,8 +15,8 @@ from graphnas.codegen.carry import carry
 from graphnas.codegen.imports import Imports
 from graphnas.codegen.readback import says_class
 from graphnas.codegen.render import Renderer, Statement
-from graphnas.codegen.structure import ClassPlan, plan_classes
-from graphnas.codegen.syntax import Tree
+from graphnas.codegen.structure import ClassPlan, forget_methods, plan_classes
+from graphnas.codegen.syntax import Function, Tree
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
 from graphnas.ir.literal import Literal, format_literal
@@ -38,6 +40,9 @@ class Source:
 
 _WRITTEN: LRU[str] = LRU(2048)
 """Classes written and read back so far, by what they are made of and the names they use."""
+
+_METHODS: LRU[str] = LRU(8192)
+"""Methods written so far, in the same way."""
 
 
 def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None, inline: bool = False) -> str:
@@ -95,12 +100,9 @@ def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Const
     known = _WRITTEN.get(key)
     if known is not None:
         return known
-    render = Renderer(spelled)
-    body: list[Statement] = [cst.SimpleStatementLine([cst.Expr(cst.SimpleString(docstring.strip()))])]
-    blank = [cst.EmptyLine(indent=False)]
-    body += [render.function(item).with_changes(leading_lines=blank) for item in functions]
-    node = cst.ClassDef(cst.Name(plan.name), cst.IndentedBlock(body), bases=[cst.Arg(render.expression(plan.base))])
-    text = cst.Module([node]).code
+    base = cst.Module([]).code_for_node(Renderer(spelled).expression(plan.base))
+    methods = [_method(item, spelled) for item in functions]
+    text = "\n".join([f"class {plan.name}({base}):\n{docstring}", *methods])
     found = _parse(text)
     if len(found) != 1 or not says_class(found[0], plan.name, plan.base, functions, spelled):
         raise CodegenError(f"the source of class {plan.name} reads otherwise than meant; please report this model")
@@ -108,10 +110,21 @@ def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Const
     return text
 
 
+def _method(function: Function, spelled: Mapping[str, str]) -> str:
+    """Return the text of a method, indented."""
+    key = (function, tuple(spelled[path] for path in syntax.references_in(function)))
+    text = _METHODS.get(key)
+    if text is None:
+        text = textwrap.indent(cst.Module([Renderer(spelled).function(function)]).code, "    ")
+        _METHODS.put(key, text)
+    return text
+
+
 def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
     """Return a tree in which tensors that do not fit into source are read from the file beside it."""
     if tree.kind != "tensor":
-        return tree._replace(parts=tuple(_named(part, owner, constants) for part in tree.parts)) if tree.parts else tree
+        parts = tuple([_named(part, owner, constants) for part in tree.parts])
+        return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
     name, number = f"{owner}.{tree.text}", 2
     while constants.get(name, tree.note) != tree.note:
         name, number = f"{owner}.{tree.text}{number}", number + 1
@@ -177,3 +190,5 @@ def _docstring(lines: list[str], indent: int = 0) -> str:
 def clear_cache() -> None:
     """Forget the classes that were generated so far, as a measurement of a cold start wants it."""
     _WRITTEN.clear()
+    _METHODS.clear()
+    forget_methods()

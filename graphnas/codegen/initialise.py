@@ -30,6 +30,9 @@ from graphnas.ir.literal import Argument, FrozenDict, format_literal
 from graphnas.ir.module import Definition
 from graphnas.ir.resolve import path_of, resolve
 
+_LEAST = 5
+"""Syntax nodes that the shortest call on a tensor has: of the statement, the call, its function and `self.name`."""
+
 _MOST_ENDINGS = 6
 """Most names by which a loop tells modules of one class apart."""
 
@@ -135,14 +138,17 @@ class _Writer:
         whole = [
             call._replace(tensor=found[number].tensors[call.tensor] or "") if number else call for number, call in run
         ]
-        one_by_one = [self._statement(call, self._tensor(call)) for call in whole]
         branches = _branches(found, run, is_single=self.is_single) if run[0][0] else None
         if branches is None:
             parts = [list(part) for _, part in groupby(run, lambda item: found[item[0]].kind is None)]
-            # Parameters of the user's own modules, on their way through, may have no name that tells them apart.
-            return one_by_one if len(parts) == 1 else [line for part in parts for line in self._run(found, part)]
-        loop = self._loop(branches)
-        return [loop] if _size(loop) < sum(map(_size, one_by_one)) else one_by_one
+            if len(parts) > 1:
+                # Parameters of the user's own modules, on their way through, may have no name that tells them apart.
+                return [line for part in parts for line in self._run(found, part)]
+        loop = None if branches is None else self._loop(branches)
+        if loop is not None and _size(loop) < _LEAST * len(whole):
+            return [loop]
+        one_by_one = [self._statement(call, self._tensor(call)) for call in whole]
+        return [loop] if loop is not None and _size(loop) < sum(map(_size, one_by_one)) else one_by_one
 
     def _loop(self, branches: Sequence[_Branch]) -> Statement:
         """Return `for m in self.modules(): if isinstance(m, nn.Conv2d): ...`."""

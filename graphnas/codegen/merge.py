@@ -218,15 +218,14 @@ class Merger:
 
     def _align(self, ours: list[_Item], theirs: list[_Item]) -> list[tuple[int, int, Tree | None]]:
         """Pair items in order: the masks that have it, the item; what has no partner stands alone."""
-        start: list[tuple[int, int, Tree | None]] = []
-        end: list[tuple[int, int, Tree | None]] = []
-        while ours and theirs and ours[0][1] == theirs[0][1]:
-            start.append((ours[0][0], theirs[0][0], ours[0][1]))
-            ours, theirs = ours[1:], theirs[1:]
-        while ours and theirs and ours[-1][1] == theirs[-1][1]:
-            end.append((ours[-1][0], theirs[-1][0], ours[-1][1]))
-            ours, theirs = ours[:-1], theirs[:-1]
-        return [*start, *self._best(ours, theirs), *end[::-1]]
+        most = min(len(ours), len(theirs))
+        head = next((index for index in range(most) if ours[index][1] != theirs[index][1]), most)
+        most -= head
+        tail = next((index for index in range(most) if ours[-1 - index][1] != theirs[-1 - index][1]), most)
+        inner = self._best(ours[head : len(ours) - tail], theirs[head : len(theirs) - tail])
+        equal = [(mine[0], other[0], mine[1]) for mine, other in zip(ours[:head], theirs[:head], strict=True)]
+        behind = zip(ours[len(ours) - tail :], theirs[len(theirs) - tail :], strict=True)
+        return [*equal, *inner, *((mine[0], other[0], mine[1]) for mine, other in behind)]
 
     def _best(self, ours: list[_Item], theirs: list[_Item]) -> list[tuple[int, int, Tree | None]]:
         if not ours or not theirs or len(ours) * len(theirs) > _CELLS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 
 from graphnas.codegen import syntax
@@ -34,7 +35,8 @@ def unfold(tree: Tree) -> Tree:
         return tree._replace(parts=tuple(parts))
     if tree.kind == "list" and len(parts) == 1 and parts[0].kind == "star":
         return parts[0].parts[0]  # [*[...]]
-    return tree._replace(parts=tuple(parts))
+    same = len(parts) == len(tree.parts) and all(map(operator.is_, parts, tree.parts))
+    return tree if same else tree._replace(parts=tuple(parts))
 
 
 def _unfolded(tree: Tree) -> list[Tree]:

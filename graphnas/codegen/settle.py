@@ -8,6 +8,7 @@ one value dominates, and none for what follows from another parameter.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -158,9 +159,9 @@ class _Settling:
         def fill(tree: Tree, prefix: str) -> Tree:
             if tree.kind == "hole":
                 return write(place[_id(tree.note)], prefix)
-            if not tree.parts:
-                return tree
-            return tree._replace(parts=tuple(fill(part, prefix) for part in tree.parts))
+            parts = tuple([fill(part, prefix) for part in tree.parts])
+            # What holds no hole is shared; most does not.
+            return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
 
         found: list[Function] = []
         kept = [syntax.assign(syntax.dotted(f"self.{name}"), syntax.identifier(name)) for name in stored]

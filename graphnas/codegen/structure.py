@@ -21,6 +21,7 @@ from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, with_site
 from graphnas.errors import CodegenError
+from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
 
 _POSITIONAL = 3
@@ -31,6 +32,18 @@ _TRIES = 6
 
 _NEW_CLASS = 6
 """Syntax nodes that a class costs beside its methods."""
+
+
+_Methods = tuple[tuple[Function, ...], tuple[object, ...]]
+"""Methods, and the key of all in them but constants."""
+
+_METHODS: LRU[_Methods] = LRU(4096)
+"""What definitions were written as, by their key and the calls that construct their children."""
+
+
+def forget_methods() -> None:
+    """Forget what was written so far; only measurements of a cold start need this."""
+    _METHODS.clear()
 
 
 @dataclass
@@ -133,11 +146,10 @@ class _Planner:
         """Add the classes of definitions that have one class name."""
         weights = [self.counts[definition.key] for definition in definitions]
         bases: dict[Tree, dict[tuple[object, ...], list[int]]] = {}
-        methods = [self._methods(definition, is_single=len(definitions) == 1) for definition in definitions]
+        written = [self._methods(definition, is_single=len(definitions) == 1) for definition in definitions]
+        methods = [functions for functions, _ in written]
         for number, definition in enumerate(definitions):
-            base = _base(definition)
-            shape = tuple(_signature(item, skeleton(syntax.block(item.body))) for item in methods[number])
-            bases.setdefault(base, {}).setdefault(shape, []).append(number)
+            bases.setdefault(_base(definition), {}).setdefault(written[number][1], []).append(number)
         for base, shapes in bases.items():
             variants: list[_Variant] = []
             for members in shapes.values():
@@ -145,11 +157,16 @@ class _Planner:
             for variant in variants:
                 self._add_class(variant, base, definitions)
 
-    def _methods(self, definition: Definition, *, is_single: bool) -> tuple[Function, ...]:
-        found = [Constructor(definition, self.calls, is_single=is_single).write()]
-        if not (definition.kind == "sequential" and is_plain_chain(definition)):
-            found += [forward_method(definition, number) for number in range(len(definition.forwards))]
-        return tuple(found)
+    def _methods(self, definition: Definition, *, is_single: bool) -> _Methods:
+        """Return the methods that a definition alone would have, and what they have in common with others."""
+        used = [self.calls.get(item.key) for _, item in definition.walk() if item is not definition]
+        key = (definition.key, is_single, *used)
+        found = _METHODS.get(key)
+        if found is None:
+            functions = (Constructor(definition, self.calls, is_single=is_single).write(), *_forwards(definition))
+            found = functions, tuple(_signature(item, skeleton(syntax.block(item.body))) for item in functions)
+            _METHODS.put(key, found)
+        return found
 
     def _variant(
         self, members: list[int], methods: Sequence[tuple[Function, ...]], base: Tree, weights: Sequence[int]
@@ -226,6 +243,8 @@ class _Planner:
                 pending.pop()
             else:
                 pending.append((child, iter(uses[child])))
+        if all(old == new for old, new in order.items()):
+            return
         renumbered = {f":{old}": f":{new}" for old, new in order.items()}
         self.structure.classes = [
             replace(classes[old], functions=tuple(syntax.renamed(item, renumbered) for item in classes[old].functions))
@@ -239,6 +258,11 @@ class _Planner:
                 raise CodegenError(f"the class name {plan.name!r} is no Python identifier; rename the class")
             plan.name = names.free_name(plan.name, taken, ("Tensor",))
             taken.add(plan.name)
+
+
+def _forwards(definition: Definition) -> Iterator[Function]:
+    if not (definition.kind == "sequential" and is_plain_chain(definition)):
+        yield from (forward_method(definition, number) for number in range(len(definition.forwards)))
 
 
 def _groups(definitions: Sequence[Definition], needs_class: Callable[[Definition], bool]) -> list[list[Definition]]:

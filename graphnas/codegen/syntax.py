@@ -9,6 +9,7 @@ in, sets parentheses and spaces, and makes libcst nodes of it. What an operation
 from __future__ import annotations
 
 import keyword
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -261,7 +262,8 @@ def renamed(function: Function, paths: Mapping[str, str]) -> Function:
     def visit(tree: Tree) -> Tree:
         if tree.kind == "reference":
             return tree._replace(text=paths.get(tree.text, tree.text))
-        return tree._replace(parts=tuple(map(visit, tree.parts))) if tree.parts else tree
+        parts = tuple(map(visit, tree.parts))
+        return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
 
     parameters = tuple(
         item if item.default is None else item._replace(default=visit(item.default)) for item in function.parameters

@@ -196,6 +196,8 @@ class _Hasher:
 
 def resolve_ties(definition: Definition, path: str) -> str:
     """Return the path at which what stands at `path` was built, as far as ties at and below `definition` say."""
+    if not definition.has_ties:
+        return path
     for _ in range(len(definition.ties) + 1):
         for tie in definition.ties:
             if path == tie.path or path.startswith(f"{tie.path}."):

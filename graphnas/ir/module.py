@@ -226,6 +226,13 @@ class Definition(Keyed):
         return tuple(graph for forward in self.forwards for graph in forward.graphs)
 
     @cached_property
+    def has_ties(self) -> bool:
+        """Whether anything is shared in it or below it."""
+        return bool(self.ties) or any(
+            isinstance(child, Definition) and child.has_ties for child in self.children.values()
+        )
+
+    @cached_property
     def is_chain(self) -> bool:
         """Whether calling it calls its children one after the other, as `nn.Sequential` does."""
         if len(self.forwards) != 1 or self.forwards[0].train is not None:
