@@ -31,6 +31,12 @@ Calls = Mapping[str, Tree]
 """The call of the constructor of each class that is written for a definition, by key of the definition."""
 
 
+def holds_parameters(definition: Definition) -> bool:
+    """Tell whether a definition is an `nn.ParameterList` or `nn.ParameterDict`."""
+    is_plain = definition.kind in ("list", "dict") and definition.origin.startswith("torch.")
+    return is_plain and bool(definition.parameters) and not definition.children
+
+
 class Constructor:
     """Writes `__init__`.
 
@@ -97,7 +103,8 @@ class Constructor:
         known_call = self.calls.get(child.key)
         if known_call is not None:
             return owned(known_call, owner)
-        return syntax.call(syntax.reference(f"torch.nn:{CONTAINERS[child.kind]}"), self._contents(child, owner))
+        name = f"Parameter{child.kind.title()}" if holds_parameters(child) else CONTAINERS[child.kind]
+        return syntax.call(syntax.reference(f"torch.nn:{name}"), self._contents(child, owner))
 
     def _call(
         self, path: str, first: list[Expression], args: Sequence[Argument], kwargs: Mapping[Any, Argument], owner: str
@@ -112,11 +119,16 @@ class Constructor:
 
     def _contents(self, container: Definition, owner: str) -> list[Expression]:
         """Return the arguments of a container's constructor."""
-        items = [self._child(child, owner if name.isdecimal() else name) for name, child in container.children.items()]
+        held = {
+            name: self._child(child, owner if name.isdecimal() else name) for name, child in container.children.items()
+        }
+        if holds_parameters(container):  # a class of its own builds what else it has in its constructor
+            held |= {name: self._held_parameter(spec, owner) for name, spec in container.parameters.items()}
+        items = list(held.values())
         if not items:
             return []
         if container.kind == "dict":
-            return [syntax.dictionary(zip(map(syntax.string, container.children), items, strict=True))]
+            return [syntax.dictionary(zip(map(syntax.string, held), items, strict=True))]
         if container.kind == "sequential":
             return self._sequential_args(container, items, owner)
         return [syntax.list_of(fold(items, owner))]
@@ -128,6 +140,17 @@ class Constructor:
             syntax.tuple_of([syntax.string(name), item]) for name, item in zip(definition.children, items, strict=True)
         ]
         return [syntax.call(syntax.reference("collections:OrderedDict"), [syntax.list_of(pairs)])]
+
+    def _held_parameter(self, spec: ParameterSpec, owner: str) -> Expression:
+        """Return a parameter as an item of a list or dictionary: what takes statements to build is drawn anew."""
+        body, value = ([], None) if spec.initial is None else self._expression(spec.initial, owner)
+        if body or value is None:
+            shape = spec.type.shape
+            value = self._shaped("randn" if len(shape) >= 2 else "zeros", shape, spec.type.dtype, Site("dim", owner, 1))
+            if len(shape) >= 2:
+                value = syntax.binary("*", value, syntax.literal("0.02"))
+        kwargs = [("requires_grad", syntax.literal("False"))] if not spec.requires_grad else []
+        return syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)
 
     def _parameter(self, name: str, spec: ParameterSpec) -> list[Statement]:
         target = path_expression(self.definition, name)

@@ -20,7 +20,7 @@ from graphnas.codegen import syntax
 from graphnas.codegen.fans import Formula, formula_of
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
-from graphnas.codegen.paths import path_expression
+from graphnas.codegen.paths import is_attribute, path_expression
 from graphnas.codegen.rolling import roll
 from graphnas.codegen.syntax import Expression, Statement
 from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
@@ -144,6 +144,8 @@ class _Writer:
             if len(parts) > 1:
                 # Parameters of the user's own modules, on their way through, may have no name that tells them apart.
                 return [line for part in parts for line in self._run(found, part)]
+        elif not all(is_attribute(call.tensor) for item in branches for call in item.recipe):
+            branches = None  # items of a list of parameters have no name that could follow a dot
         loop = None if branches is None else self._loop(branches)
         if loop is not None and _size(loop) < _LEAST * len(whole):
             return [loop]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
 from graphnas.codegen import names, syntax
-from graphnas.codegen.constructor import CONTAINERS, Constructor
+from graphnas.codegen.constructor import CONTAINERS, Constructor, holds_parameters
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.merge import Merger
 from graphnas.codegen.settle import Settled, settle, size
@@ -81,8 +81,10 @@ def plan_classes(root: Definition) -> Structure:
 
 def is_container(definition: Definition) -> bool:
     """Tell whether a definition is written as a container of torch.nn where it stands, without a class."""
-    if definition.kind == "module" or definition.parameters or definition.buffers or definition.init.nodes:
+    if definition.kind == "module" or definition.buffers or definition.init.nodes:
         return False
+    if definition.parameters:
+        return holds_parameters(definition)
     return definition.kind != "sequential" or not definition.forwards or is_plain_chain(definition)
 
 

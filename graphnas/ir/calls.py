@@ -181,9 +181,19 @@ def is_getter(function: Callable[..., Any]) -> str:
     return str(getattr(getattr(function, "__self__", None), "__name__", ""))
 
 
+_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal", "poisson", "gumbel", "rrelu")
+
+
+def is_random(name: str) -> bool:
+    """Tell whether a function of that name draws random numbers."""
+    return any(word in name for word in _RANDOM)
+
+
 def is_impure(function: Callable[..., Any] | str, kwargs: Any) -> bool:
     """Tell whether a call changes an argument or the state of torch, so that it stays even if its value is unused."""
     name = function if isinstance(function, str) else getattr(function, "__name__", "")
     if name in IN_PLACE or name in ("_set_grad_enabled", "set_grad_enabled", "_assert_async"):
         return True
+    if name in ("and_", "or_", "not_", "is_"):  # operators that would be keywords
+        return False
     return (name.endswith("_") and not name.endswith("__")) or bool(kwargs.get("inplace")) or "out" in kwargs

@@ -10,7 +10,6 @@ What belongs here: from types of inputs to types of everything. What does not: w
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +44,7 @@ from graphnas.ir.invariants import Invariant
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.ones import learnt_from_ones, quiet
 from graphnas.ir.resolve import format_spec, instantiate, resolve
 from graphnas.ir.types import ScalarType, Type
 
@@ -267,16 +267,27 @@ class _Engine:
         args = concrete(args, self.mode, seen)
         kwargs = {name: concrete(item, self.mode, seen) for name, item in kwargs.items()}
         module = self._leaf(leaf).train(training) if leaf is not None else None
-        with self.mode, torch.no_grad(), _quiet():
+        with self.mode, torch.no_grad(), quiet():
             if module is not None:
                 value = module(*args, **kwargs)
             elif kind == "function":
-                value = resolve(target)(*args, **kwargs)
+                value = self._call(resolve(target), args, kwargs)
             elif kind == "method":
                 value = getattr(args[0], target)(*args[1:], **kwargs)
             else:
                 value = getattr(args[0], target)
         return abstract(value)
+
+    def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            raise
+        except (RuntimeError, NotImplementedError):
+            learnt = learnt_from_ones(function, args, kwargs, self.mode)
+            if learnt is None:
+                raise
+            return learnt
 
     def _leaf(self, spec: ModuleSpec) -> torch.nn.Module:
         module = self.leaves.get(spec.key)
@@ -348,17 +359,6 @@ class _Engine:
                 invariant=Invariant.EXECUTABLE,
                 site=site,
             ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch from logging a traceback of its own for an operation that is refused: it is in our error."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def same_type(a: Type, b: Type) -> bool:

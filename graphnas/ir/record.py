@@ -242,7 +242,7 @@ def is_model_wrapped(cls: type[nn.Module]) -> bool:
 
 def is_leaf_class(cls: type[nn.Module]) -> bool:
     """Tell whether instances of a class are leaves by default: classes of torch but its containers, and basic units."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
     return is_basic_unit(cls) or (cls.__module__.startswith("torch.") and cls not in containers)
 
 

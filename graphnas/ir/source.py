@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
@@ -199,3 +199,64 @@ def _names(instructions: list[dis.Instruction]) -> tuple[str, ...]:
         else:
             break
     return tuple(names)
+
+
+def running_code() -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """Return the globals of the user's code that is running, and the names that it uses; None if there is none."""
+    frame = _user_frame()
+    return None if frame is None else (frame.f_globals, frame.f_code.co_names)
+
+
+def surviving_outcome() -> bool | None:
+    """Return the truth value with which the running condition of the user does not raise at once.
+
+    None unless it decides between an error and going on: `assert condition`, or `if condition: raise ...`.
+    """
+    frame = _user_frame()
+    return None if frame is None else _surviving(frame.f_code).get(frame.f_lasti)
+
+
+def _user_frame() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_SKIPPED):
+        if frame.f_code in _BOUNDARIES:
+            return None
+        frame = frame.f_back
+    return frame
+
+
+@lru_cache(maxsize=1024)
+def _surviving(code: CodeType) -> dict[int, bool]:
+    """Return, by the offset of the instruction that computes or tests a condition, with which truth code goes on."""
+    bytecode = dis.Bytecode(code)
+    instructions = [item for item in bytecode if item.opname not in _IDLE]
+    guarded = [(entry.start, entry.end) for entry in bytecode.exception_entries]  # type: ignore[attr-defined]  # 3.11
+    found: dict[int, bool] = {}
+    for index, instruction in enumerate(instructions):
+        name = instruction.opname
+        if not (name.startswith("POP_JUMP") and name.endswith(("IF_TRUE", "IF_FALSE"))):
+            continue
+        target = next((at for at, item in enumerate(instructions) if item.offset >= instruction.argval), 0)
+        falling, jumping = _raises(instructions, index + 1), _raises(instructions, target)
+        if falling is jumping or any(start <= instruction.offset < end for start, end in guarded):
+            continue  # what is raised may be caught here
+        outcome = name.endswith("IF_TRUE") is falling  # where falling through raises, the jump goes on
+        found[instruction.offset] = outcome
+        for before in reversed(instructions[max(index - 2, 0) : index]):
+            if before.opname not in ("TO_BOOL", "COMPARE_OP"):
+                break
+            found[before.offset] = outcome
+    return found
+
+
+_IDLE = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "NOT_TAKEN", "PRECALL", "RESUME"})
+
+
+def _raises(instructions: list[dis.Instruction], start: int) -> bool:
+    """Tell whether code from here on runs straight into a `raise`."""
+    for instruction in instructions[start:]:
+        if instruction.opname == "RAISE_VARARGS":
+            return True
+        if "JUMP" in instruction.opname or instruction.opname.startswith(("RETURN", "YIELD", "FOR_ITER", "STORE")):
+            return False
+    return False

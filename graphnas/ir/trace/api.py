@@ -29,6 +29,7 @@ from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torc
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
 from graphnas.ir.trace.scope import Constants
+from graphnas.ir.trace.standins import StandInNeededError, Use, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.symbolic import TracedTraining
@@ -36,6 +37,7 @@ from graphnas.ir.trace.tracer import (
     LeakedValueError,
     ModeSwitchedError,
     ModuleTracer,
+    OpenedLeafError,
     UnhashableNumberError,
     UnholdableError,
 )
@@ -95,6 +97,9 @@ class _Session:
         self.opaque: dict[str, OpaqueModule] = {}
         self.inlined: dict[str, None] = {}
         self.hashed: dict[str, None] = {}
+        self.opened: dict[str, None] = {}
+        self.replaced: dict[tuple[int, str], Use] = {}
+        self.dropped: dict[str, None] = {}
         self.specs: dict[str, ModuleSpec] = {}
         self.forced: dict[str, bool] = {}
         self.decided: dict[str, None] = {}
@@ -136,6 +141,12 @@ class _Session:
             except UnhashableNumberError as lookup:
                 self.hashed[lookup.location] = None
                 continue
+            except OpenedLeafError as leaf:
+                self._open(leaf.path)
+                continue
+            except StandInNeededError as needs:
+                self.replaced[id(needs.use.names), needs.use.name] = needs.use
+                continue
             except (_OpaqueError, TraceError) as found:
                 if self.taken:  # perhaps for want of what the user put there
                     self.stays |= dict.fromkeys(self.taken)
@@ -158,13 +169,26 @@ class _Session:
             return None
 
     def is_leaf(self, module: nn.Module, path: str) -> bool:
-        if path == "":
+        if path == "" or path in self.opened:
             return False
         if path in self.forced and is_torch_leaf(module) and depends_on_mode(type(module)):
             return False  # its mode cannot be said in a call, so it is written out
         if path in self.opaque or is_torch_leaf(module) or is_basic_unit(type(module)):
             return True
         return self.user_leaf is not None and type(module) not in CONTAINERS and self.user_leaf(module, path)
+
+    def _open(self, path: str) -> None:
+        """Trace into a leaf of torch from now on: the model uses its parts."""
+        module = next(module for known, module in walk(self.module) if known == path)
+        if not is_torch_leaf(module):
+            raise TraceError(
+                f"{type(module).__name__} at {path!r} is a leaf, but the model calls a part of it; make the part an "
+                "attribute of the model, or let the model call the leaf only",
+                module=path,
+            )
+        first = self.paths[id(module)][0]
+        self.opened[first] = None
+        self.specs.pop(first, None)
 
     def _force_mode(self, path: str, mode: bool) -> None:
         """Trace a module, and all below it, as fixed in one mode from now on."""
@@ -214,6 +238,7 @@ class _Session:
     ) -> ModuleTracer:
         """Trace one call of a copy of the model; what it keeps of the call stays on the copy."""
         paths = module_paths(copied)
+        examples: dict[int, torch.Tensor] = {}
         tracer = ModuleTracer(
             copied,
             paths,
@@ -226,12 +251,15 @@ class _Session:
             constants=Constants() if is_repeated else self.constants,
             hashed=frozenset(self.hashed),
             is_repeated=is_repeated,
+            examples=examples,
+            copies={id(part): copy for part, copy in zip(self.module.modules(), copied.modules(), strict=True)},
         )
         randomness = HostRandomness()
-        args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode))
+        args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode, real=examples))
         try:
-            result = tracer.run(args, kwargs)
-        except (LeakedValueError, ModeSwitchedError, UnhashableNumberError):
+            with stand_ins(self.replaced.values()):
+                result = tracer.run(args, kwargs)
+        except _BEGIN_AGAIN:
             raise
         except Exception as error:
             lookup = error.__context__
@@ -242,6 +270,7 @@ class _Session:
             self._give_up(error, tracer.failed_at or "")
         finally:
             drawn = randomness.drawn()
+        self.dropped |= tracer.data.dropped
         if drawn:
             raise _HostRandomnessError
         self.functions.update(tracer.functions)
@@ -304,7 +333,7 @@ class _Session:
         failed = next(module for known, module in walk(self.module) if known == path)
         reason = str(error) if isinstance(error, GraphNASError) else f"{type(error).__name__}: {error}"
         spec_error = isinstance(error, TraceError) and error.module in self.paths_of_leaves()
-        if path and not spec_error and not isinstance(failed, CONTAINERS):
+        if path and path not in self.opened and not spec_error and not isinstance(failed, CONTAINERS):
             raise _OpaqueError(OpaqueModule(path, type(failed).__name__, location, reason)) from error
         if isinstance(error, TraceError):
             raise error
@@ -329,6 +358,7 @@ class _Session:
         builder = Builder(module, paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only)
         root = builder.build()
         builder.notes[:0] = self.interface
+        builder.notes += [f"{place}: a check that hangs on data is not part of the source" for place in self.dropped]
         if eval_only:
             builder.notes.append(f"only eval mode was traced, train mode is refused: {self.eval_only}")
         if record_of(self.module) is None:
@@ -364,6 +394,10 @@ class _Session:
         return inside / total if total else 1.0
 
 
+_BEGIN_AGAIN = (LeakedValueError, ModeSwitchedError, UnhashableNumberError, StandInNeededError, OpenedLeafError)
+"""What a trace has learnt too late; it begins again, and knows."""
+
+
 class _HostRandomnessError(Exception):
     """Random numbers were drawn from outside torch; the trace must find out where."""
 
@@ -382,13 +416,18 @@ class _OpaqueError(Exception):
         self.module = module
 
 
-def _fake(value: Any, mode: FakeTensorMode) -> Any:
-    """Return a fake tensor for a tensor, a new one each time, so that each place of the inputs has its own."""
+def _fake(value: Any, mode: FakeTensorMode, real: dict[int, torch.Tensor]) -> Any:
+    """Return a fake tensor for a tensor, a new one each time, so that each place of the inputs has its own.
+
+    The real one is put into `real` by the identity of the fake one.
+    """
     if not isinstance(value, torch.Tensor):
         return value
     if value.is_meta:
         return FakeTensor(mode, torch.empty_like(value), torch.device("cpu"))
-    return mode.from_tensor(value.detach().view_as(value))
+    fake = mode.from_tensor(value.detach().view_as(value))
+    real[id(fake)] = value
+    return fake
 
 
 def _changed_classes(result: Any) -> Iterator[str]:

@@ -280,7 +280,9 @@ def _kind(module: nn.Module, called: bool) -> DefinitionKind:
     if isinstance(module, nn.ModuleList):  # names can be given to its items behind its back, by add_module
         names = [name for name, _ in children_of(module)]  # an item may also be None
         return "list" if names == [str(index) for index in range(len(names))] else "dict"
-    return "dict" if isinstance(module, nn.ModuleDict) else "module"
+    if isinstance(module, nn.ParameterList):
+        return "list"
+    return "dict" if isinstance(module, (nn.ModuleDict, nn.ParameterDict)) else "module"
 
 
 def _type(tensor: torch.Tensor) -> TensorType:

@@ -26,6 +26,7 @@ from graphnas.ir.calls import is_impure
 from graphnas.ir.literal import SCALAR_TYPES
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import ModuleSpec
+from graphnas.ir.ones import learnt_from_ones, ones_like, quiet
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.leaf import is_torch_leaf
 from graphnas.ir.trace.structure import map_leaves
@@ -64,12 +65,24 @@ class Executor:
         key = None if _is_autocast() else _call_key(function, args, kwargs, given)
         known = _RESULTS.get(key)
         if known is None:
-            with torch.no_grad():
-                result = function(*args, **kwargs)
+            result = self._executed(function, args, kwargs)
             known = self._remember(key, result, given)
             if known is None:
                 return result
         return self._unpacked(known[0], given)
+
+    def _executed(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            with torch.no_grad(), quiet():
+                return function(*args, **kwargs)
+        except DynamicOutputShapeException:
+            raise
+        except (RuntimeError, NotImplementedError, DataDependentOutputException):
+            # Some operations look at data to check it, and some know the devices only that they were made for.
+            learnt = learnt_from_ones(function, args, kwargs, self.mode)
+            if learnt is None:
+                raise
+            return learnt
 
     def leaf(
         self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -130,7 +143,7 @@ class Executor:
         """Call a leaf that looks at data on a copy and on ones: there is no other way to learn what it returns."""
         with unset_fake_temporarily(), torch.no_grad():
             real = copy.deepcopy(module).eval()
-            result = real(*map_leaves(args, _one), **map_leaves(kwargs, _one))
+            result = real(*map_leaves(args, ones_like), **map_leaves(kwargs, ones_like))
             return concrete(abstract(result), self.mode, {})
 
 
@@ -251,9 +264,3 @@ def _without_data(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
             else:
                 memo[id(tensor)] = concrete(abstract(tensor), mode, {})
         return copy.deepcopy(module, memo)
-
-
-def _one(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return torch.ones(value.shape, dtype=value.dtype, device=value.device)
-    return value

@@ -11,7 +11,7 @@ import torch.fx
 
 from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.abstract import type_of
-from graphnas.ir.calls import is_impure
+from graphnas.ir.calls import is_impure, is_random
 from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
@@ -20,8 +20,6 @@ from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.state import assign_attribute
 from graphnas.ir.trace.tracer import read_training
 from graphnas.ir.types import ObjectType
-
-_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal", "poisson", "gumbel", "rrelu")
 
 
 def graph_of(call: Call, forward_of: Callable[[str, int], int]) -> Graph:
@@ -67,7 +65,7 @@ def _has_effect(node: torch.fx.Node) -> bool:
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     if node.target is assign_attribute or is_impure(node.target, node.kwargs):
         return True
-    return any(word in name for word in _RANDOM)
+    return is_random(name)
 
 
 def _names(call: Call, live: dict[torch.fx.Node, None]) -> dict[torch.fx.Node, str]:

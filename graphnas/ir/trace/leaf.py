@@ -83,8 +83,8 @@ def is_torch_leaf(module: nn.Module) -> bool:
     return kind is type(module) or wrappers_of(module) is not None
 
 
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""Classes of torch that hold modules and are rebuilt from their children."""
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+"""Classes of torch that hold modules or parameters, and are rebuilt from what they hold."""
 
 
 def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec:

@@ -46,18 +46,22 @@ class Symbolic:
 
     value: Any
     tracer: Recorder
-    function: Callable[..., Any] | None
+    function: Callable[..., Any] | str | None
     args: tuple[Any, ...]
     hint: str = ""
+    from_data: bool = False
 
     def __init__(
-        self, tracer: Recorder, value: Any, function: Callable[..., Any] | None, args: tuple[Any, ...] = ()
+        self, tracer: Recorder, value: Any, function: Callable[..., Any] | str | None, args: tuple[Any, ...] = ()
     ) -> None:
         # The constructors of torch's classes want a node of the symbolic shape machinery, which is not in use here.
         self.tracer = tracer
         self.value = value
         self.function = function
         self.args = args
+        for arg in args:
+            if isinstance(arg, Symbolic) and arg.from_data:
+                self.from_data = True
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -88,7 +92,7 @@ class Symbolic:
         return type(self.value), (self.value,)
 
 
-def wrap(tracer: Recorder, value: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def wrap(tracer: Recorder, value: Any, function: Callable[..., Any] | str, args: tuple[Any, ...]) -> Any:
     """Return the symbolic form of a number; a value of another type is returned as it is."""
     if type(value) is not int and type(value) is not float:
         return value

@@ -31,6 +31,7 @@ from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
 from graphnas.ir.trace.arguments import bind_arguments, plain_argument, tensor_paths
 from graphnas.ir.trace.custom import running_function
+from graphnas.ir.trace.data import DATA_READS, DataReader
 from graphnas.ir.trace.execution import Executor
 from graphnas.ir.trace.imported import public_call
 from graphnas.ir.trace.leaf import is_torch_leaf
@@ -40,8 +41,7 @@ from graphnas.ir.trace.state import Change, StateWatch, assign_attribute
 from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
 
-_SYMBOLIC_READS = frozenset({"size", "dim", "ndimension", "numel", "nelement", "__len__"})
-_DATA_READS = frozenset({"__bool__", "__int__", "__float__", "__complex__", "__index__", "item", "tolist", "numpy"})
+_SYMBOLIC_READS = frozenset({"size", "stride", "dim", "ndimension", "numel", "nelement", "__len__"})
 _AS_MANY_AS_FIT = frozenset({"unbind", "split", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit"})
 _KEPT_WITHOUT_RESULT = frozenset({"_set_grad_enabled", "_assert_async"})
 _RECORDED_FIELDS = frozenset({"T", "H", "mT", "mH", "real", "imag", "data"})
@@ -64,6 +64,14 @@ class ModeSwitchedError(Exception):
         self.mode = mode
 
 
+class OpenedLeafError(Exception):
+    """The model calls a part of a leaf of torch; the leaf must be traced into."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 class UnholdableError(TraceError):
     """The model does something that no graph can hold, such as to decide by data."""
 
@@ -82,6 +90,7 @@ class ModuleTracer(torch.fx.Tracer):
     Attributes:
         calls: First path of a module, to its traced calls in order.
         depends_on_training: Whether a condition on `self.training` was met.
+        data: Answers what asks for the data of tensors.
         failed_at: First path of the innermost module whose forward raised, None as long as none did.
         functions: Custom autograd functions that were traced, with the arguments of their first call.
         changes: What modules keep of the run besides what graphs assign.
@@ -102,6 +111,8 @@ class ModuleTracer(torch.fx.Tracer):
         forced_modes: Mapping[str, bool] = FrozenDict(),
         watch_randomness: bool = False,
         constants: Constants | None = None,
+        examples: Mapping[int, torch.Tensor] = FrozenDict(),
+        copies: Mapping[int, nn.Module] = FrozenDict(),
     ) -> None:
         super().__init__()
         self.root = root
@@ -125,12 +136,15 @@ class ModuleTracer(torch.fx.Tracer):
         self._attributes = tensor_paths(root, paths)
         self._training_flag = TracedTraining(self)
         self._forced_modes = forced_modes
+        self.data = DataReader(self, examples)
+        self._copies = copies
         self._watch_randomness = watch_randomness
         self._constants = constants or Constants()
         self._flags = self._set_flags()
         self._watch = StateWatch((names[0], module) for module in root.modules() if (names := paths.get(id(module))))
         self._mode = _RecordingMode(self)
         self._reads: list[tuple[torch.Tensor, Any]] = []
+        self._inside_leaves = self._parts_of_leaves()
 
     # What fx asks of a tracer
 
@@ -158,6 +172,8 @@ class ModuleTracer(torch.fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Record a call of a module, as a leaf or with a graph of its own."""
+        if id(m) in self._copies:  # a function on the model has kept hold of the modules that it was made with
+            return self._copies[id(m)](*args, **kwargs)
         if id(m) not in self.paths:  # made on the way, or kept in a plain list: its operations are those of the caller
             return forward(*args, **kwargs)
         path, first = self.path_of_module(m), self.paths[id(m)][0]
@@ -165,6 +181,8 @@ class ModuleTracer(torch.fx.Tracer):
             raise ModeSwitchedError(first, bool(m.training))
         if first in self.inlined or self._is_running(first):
             return forward(*args, **kwargs)
+        if id(m) in self._inside_leaves:
+            raise OpenedLeafError(self._inside_leaves[id(m)])
         expansion = expansion_of(m)
         if expansion is not None:
             return self._call_open(expansion, m, path, args, kwargs)
@@ -234,11 +252,14 @@ class ModuleTracer(torch.fx.Tracer):
     def settle(self, number: Symbolic) -> None:
         """Record a number that got a name."""
         if self._scope is not None and number.function is not None and self._is_local(number):
-            self._node_of(number)
+            self.node_of(number)
 
     def guard(self, number: Symbolic, outcome: Any) -> None:
         """Note that tracing went on with `outcome`."""
-        node = self._node_of(number)
+        if number.from_data:
+            self.data.decide(number, outcome)
+            return
+        node = self.node_of(number)
         entry = (node, outcome, current_place().location)
         if all(known[0] is not node or known[1] != outcome for known in self.innermost.guards):
             self.innermost.guards.append(entry)
@@ -259,6 +280,22 @@ class ModuleTracer(torch.fx.Tracer):
         """Return the traced mode, and note that graphs depend on it."""
         self.depends_on_training = True
         return self.training
+
+    def _parts_of_leaves(self) -> dict[int, str]:
+        """Return the modules that stand inside of leaves only, by identity, with the path of the leaf."""
+        leaves = [
+            path
+            for module in self.root.modules()
+            if module._modules and self._is_leaf(module, self.paths[id(module)][0])
+            for path in self.paths[id(module)]
+        ]
+        found: dict[int, str] = {}
+        if leaves:
+            for identity, paths in self.paths.items():
+                around = [next((leaf for leaf in leaves if path.startswith(f"{leaf}.")), "") for path in paths]
+                if all(around):
+                    found[identity] = around[0]
+        return found
 
     def _set_flags(self) -> dict[int, Any]:
         """Let one flag stand for `self.training` everywhere, except in modules that are fixed in one mode."""
@@ -375,7 +412,7 @@ class ModuleTracer(torch.fx.Tracer):
         here = self._scope
         while self._scope is not None:
             if self._attribute_path(value, self._scope) is not None:
-                self._node_of(value)
+                self.node_of(value)
             self._scope = self._scope.outer
         self._scope = here
 
@@ -423,13 +460,13 @@ class ModuleTracer(torch.fx.Tracer):
         name = getattr(function, "__name__", "")
         field = is_getter(function)
         if field == "shape" or (name == "size" and len(args) == 1 and not kwargs):
-            return self._size(args[0])
+            return self.size_of(args[0])
         if name in _SYMBOLIC_READS or field == "ndim":
             return self._symbolic_read(name, function, args, kwargs)
-        if name in _DATA_READS:
-            raise self._data_dependent(f"Tensor.{name}")
         if name in RESHAPING:
             self._keep_sizes(args[0])
+        if name in DATA_READS:
+            return self.data.read(name, args[0])
         if field and field not in _RECORDED_FIELDS:
             return function(*args, **kwargs)
         if name == "__set__":
@@ -445,9 +482,9 @@ class ModuleTracer(torch.fx.Tracer):
         except NotImplementedError as error:
             raise self._unsupported(f"{name}: {error}") from error
         except torch._subclasses.fake_tensor.DynamicOutputShapeException as error:
-            raise self._data_dependent(f"the shape of the result of {name}") from error
+            raise self.data_dependent(f"the shape of the result of {name}") from error
         except torch._subclasses.fake_tensor.DataDependentOutputException as error:
-            raise self._data_dependent(f"the result of {name}") from error
+            raise self.data_dependent(f"the result of {name}") from error
         finally:
             ACTIVE.reset(token)
         if "dropout" in name and not is_impure(function, kwargs):
@@ -540,9 +577,9 @@ class ModuleTracer(torch.fx.Tracer):
         if kind is _Node:
             return value.node
         if isinstance(value, TracedSize):
-            return self._node_of(value.node)
+            return self.node_of(value.node)
         if isinstance(value, (torch.Tensor, Symbolic, _ShapeOf)):
-            return self._node_of(value)
+            return self.node_of(value)
         if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
             items = kind(map(self._argument, value)) if kind in (tuple, list) else tuple(map(self._argument, value))
             return _whole(items, type(items))
@@ -561,7 +598,7 @@ class ModuleTracer(torch.fx.Tracer):
 
     def _array(self, array: Any) -> torch.fx.Node:
         with self.paused(), unset_fake_temporarily():
-            return self._node_of(torch.from_numpy(array.copy()))
+            return self.node_of(torch.from_numpy(array.copy()))
 
     def _device(self, device: torch.device) -> Any:
         """Return the device of an input where one is there, so that the graph works wherever its inputs are."""
@@ -572,7 +609,7 @@ class ModuleTracer(torch.fx.Tracer):
                 return self._record("call_function", getattr, (_Node(node), "device"), {}, device, Place("", ()))
         return device
 
-    def _node_of(self, value: Any) -> torch.fx.Node:
+    def node_of(self, value: Any) -> torch.fx.Node:
         """Return the node of a traced value in the graph at hand, made or taken from an enclosing graph if need be."""
         scope = self.innermost
         node = scope.find(value)
@@ -592,13 +629,23 @@ class ModuleTracer(torch.fx.Tracer):
         scope.bind(value, node)
         return node
 
+    def location(self) -> str:
+        """Return where the code of the user stands."""
+        return current_place().location
+
+    def converted(self, name: str, value: Any) -> Any:
+        """Return what `len`, `int` or `float` give, in symbolic numbers; called by what stands for them."""
+        return self.data.converted(name, value)
+
     def _number_node(self, number: Symbolic) -> torch.fx.Node:
         if number.function is None:
             raise self._unsupported("a size of another model")
         if not self._is_local(number):
             return self._lift(number)
-        node = self._record("call_function", number.function, number.args, {}, number.value, current_place())
+        kind = "call_method" if isinstance(number.function, str) else "call_function"
+        node = self._record(kind, number.function, number.args, {}, number.value, current_place())
         node.meta["hint"] = number.hint
+        node.meta["from_data"] = number.from_data
         return node
 
     def _tensor_node(self, value: torch.Tensor) -> torch.fx.Node:
@@ -632,7 +679,7 @@ class ModuleTracer(torch.fx.Tracer):
             raise self._unsupported("a value that no graph produced")
         self._scope = scope.outer
         try:
-            origin = self._node_of(value)
+            origin = self.node_of(value)
         finally:
             self._scope = scope
         last = next((node for node in reversed(scope.graph.nodes) if node.op == "placeholder"), None)
@@ -716,7 +763,8 @@ class ModuleTracer(torch.fx.Tracer):
 
     # Reading sizes
 
-    def _size(self, tensor: torch.Tensor) -> TracedSize:
+    def size_of(self, tensor: torch.Tensor) -> TracedSize:
+        """Return the shape of a tensor, in symbolic numbers."""
         place = current_place()
         shape = tuple(tensor.size()) if not isinstance(tensor, FakeTensor) else tuple(tensor.shape)
         whole = _ShapeOf(tensor, shape, place)
@@ -731,9 +779,18 @@ class ModuleTracer(torch.fx.Tracer):
     def _symbolic_read(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         tensor = args[0]
         if name == "__len__":
-            return self._size(tensor)[0].concrete()
+            needs = self.data.length_needs()
+            if needs is not None:
+                raise needs
+            return self.size_of(tensor)[0].concrete()
         if name == "size":
-            return self._size(tensor)[kwargs["dim"] if kwargs else args[1]]
+            return self.size_of(tensor)[kwargs["dim"] if kwargs else args[1]]
+        if name == "stride":  # it hangs on sizes, of which one may be that of the batch
+            whole = Symbolic(self, tuple(tensor.stride()), "stride", (tensor,))
+            self._reads.append((tensor, whole))
+            items = tuple(wrap(self, step, operator.getitem, (whole, i)) for i, step in enumerate(whole.value))
+            dim = kwargs["dim"] if kwargs else args[1] if len(args) > 1 else None
+            return items if dim is None else items[dim]
         if name in ("numel", "nelement"):
             number = wrap(self, tensor.numel(), torch.numel, (tensor,))
         else:
@@ -754,7 +811,7 @@ class ModuleTracer(torch.fx.Tracer):
             self._scope = scope
             if scope.find(tensor) is not None:
                 for read in reads:
-                    self._node_of(read)
+                    self.node_of(read)
             for node in scope.graph.nodes:
                 if node.meta.get("val") is tensor:
                     node.meta["val"] = abstract(tensor)
@@ -762,7 +819,8 @@ class ModuleTracer(torch.fx.Tracer):
 
     # Errors
 
-    def _data_dependent(self, what: str) -> TraceError:
+    def data_dependent(self, what: str) -> TraceError:
+        """Return the error for a decision by what hangs on data."""
         location = current_place().location
         path = self.innermost.path
         return UnholdableError(
