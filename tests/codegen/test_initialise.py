@@ -142,6 +142,19 @@ def start(build: Callable[[], nn.Module], x: Tensor) -> tuple[nn.Module, nn.Modu
     return net, graphnas.to_module(traced), graphnas.to_source(traced)
 
 
+class Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(4, 6)
+        for layer in (self.first, self.second):
+            nn.init.normal_(layer.weight)
+            nn.init.zeros_(layer.bias[2:4])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.first(x) + self.second(x)
+        return y
+
+
 @pytest.mark.parametrize(
     ("build", "x", "lines"),
     [
@@ -199,6 +212,7 @@ def start(build: Callable[[], nn.Module], x: Tensor) -> tuple[nn.Module, nn.Modu
                 "self.third = nn.Linear(4, 4)",
             ],
         ),
+        (Parts, torch.zeros(2, 4), ["nn.init.normal_(m.weight)", "nn.init.zeros_(m.bias[2:4])"]),
         (Derived, IMAGES, ["super().__init__(3, 3, kernel_size=3)", "self.gain = nn.Parameter(torch.randn(1))"]),
     ],
     ids=lambda item: getattr(item, "__name__", ""),
