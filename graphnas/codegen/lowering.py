@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graphnas.codegen import syntax
 from graphnas.codegen.syntax import Function, Tree
@@ -58,7 +58,7 @@ class Lowering:
     def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
         """Return the condition that holds for `mask` and not for the rest of `context`."""
         values = {number: TRUE if mask >> number & 1 else FALSE for number in members_of(context)}
-        return hole(values, Site(_content_name(content), FLAG, 1))
+        return hole(values, Site(_content_name(content) or "extended", FLAG, 1))
 
     def tree(self, tree: Tree, context: int) -> Tree:
         """Return an expression or statement of those members."""
@@ -134,9 +134,16 @@ class ModeLowering(Lowering):
 
 
 class ClassLowering(Lowering):
-    """Lowers the methods of a class, the forwards first: they decide which children are None for some members."""
+    """Lowers the methods of a class, the forwards first: they decide which children are None for some members.
 
-    def __init__(self, functions: Sequence[Function], everyone: int) -> None:
+    Args:
+        functions: The methods.
+        everyone: All members.
+        lacks: Tells whether an attribute that a member inherits is None.
+    """
+
+    def __init__(self, functions: Sequence[Function], everyone: int, lacks: Callable[[int, str], bool]) -> None:
+        self.lacks = lacks
         self.present: dict[str, int] = {}
         body = next((function.body for function in functions if function.name == "__init__"), ())
         times = Counter(own_attribute(item.parts[0] if item.kind == "slot" else item) for item in body)
@@ -158,6 +165,12 @@ class ClassLowering(Lowering):
         self.in_forward = function.name != "__init__"
         return function._replace(body=tuple(self.block(function.body, everyone)))
 
+    def _branches(self, branches: _Groups, context: int, *, last: bool) -> list[Tree]:
+        """Of two branches, put the one first that has a name for its condition."""
+        if len(branches) == 2 and branches[1][0] == context & ~branches[0][0]:
+            branches = sorted(branches, key=lambda branch: not _content_name(branch[1]))
+        return super()._branches(branches, context, last=last)
+
     def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
         """Return a statement of the members `mask`; `self.x = ... if flag else None` is run by all."""
         written = self.tree(tree, mask)
@@ -172,8 +185,12 @@ class ClassLowering(Lowering):
         if self.in_forward and len(options) == 2:
             for (mask, item), (_, other) in (options, options[::-1]):
                 name = _self_attribute(item)
-                if name and other.text == "None" and self.present.get(name, 0) & context == mask:
+                if not name or other.text != "None":
+                    continue
+                if self.present.get(name, 0) & context == mask:
                     self.none_able.add(name)
+                    return item
+                if all(self.lacks(number, name) for number in members_of(context & ~mask)):
                     return item
         return super().select(options, context)
 
@@ -199,17 +216,25 @@ def _self_attribute(tree: Tree) -> str:
 
 
 def _content_name(content: Sequence[Tree]) -> str:
-    """Return a name for the condition under which something stands: of the child or class that it is about."""
-    for find in (own_attribute, _mentioned, _built):
+    """Return a name for the condition under which something stands: of the child or class that it is about, if any."""
+    for find in (own_attribute, _mentioned, _added, _built):
         for tree in content:
             found = find(tree).lstrip("_")
             if found:
                 return found
-    return "extended"
+    return ""
 
 
 def _mentioned(tree: Tree) -> str:
-    return _self_attribute(tree) or next(filter(None, map(_mentioned, tree.parts)), "")
+    name = _self_attribute(tree)
+    return name if name and name != "training" else next(filter(None, map(_mentioned, tree.parts)), "")
+
+
+def _added(tree: Tree) -> str:
+    """Return `shortcut` for what adds two values up."""
+    if tree.kind == "binary" and tree.text == "+" and all(part.kind == "name" for part in tree.parts):
+        return "shortcut"
+    return next(filter(None, map(_added, tree.parts)), "")
 
 
 def _built(tree: Tree) -> str:

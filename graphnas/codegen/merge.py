@@ -12,7 +12,18 @@ from typing import Any
 
 from graphnas.codegen import syntax
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, hole, is_whole, members_of, plain, site_of, slot, weight, with_site
+from graphnas.codegen.template import (
+    Site,
+    has_hole,
+    hole,
+    is_whole,
+    members_of,
+    plain,
+    site_of,
+    slot,
+    weight,
+    with_site,
+)
 
 Defaults = Callable[[str], Mapping[str, Tree]]
 """Gives the defaults of a constructor or function, by the text of its reference."""
@@ -134,7 +145,7 @@ class Merger:
                 site = site or item.note.site
                 continue
             own = site_of(item)
-            if own is None:
+            if own is None or has_hole(item):
                 return None
             site = site or own
             values |= dict.fromkeys(members_of(mask), plain(item))

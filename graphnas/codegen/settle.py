@@ -9,7 +9,7 @@ one value dominates, and none for what follows from another parameter.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -49,7 +49,8 @@ def settle(
     members: Sequence[int],
     weights: Sequence[int],
     taken: Iterable[str],
-    attributes: Iterable[str] = (),
+    attributes: Iterable[str],
+    lacks: Callable[[int, str], bool],
 ) -> Settled:
     """Return the class of a template.
 
@@ -59,8 +60,9 @@ def settle(
         weights: How often each member stands in the model, by its number.
         taken: Names that no parameter goes by, since the file uses them otherwise.
         attributes: Names that are not set on the module, since what it derives from does.
+        lacks: Tells whether an attribute that a member inherits is None.
     """
-    lowered = ClassLowering(functions, sum(1 << number for number in members)).functions
+    lowered = ClassLowering(functions, sum(1 << number for number in members), lacks).functions
     return _Settling(lowered, {number: weights[number] for number in members}, taken, attributes).run()
 
 
@@ -96,13 +98,16 @@ class _Settling:
         for number, group in enumerate(groups):
             if number not in derived:
                 sites = [self.uses[index][0].site for index in group]
-                chosen[number] = self._name(sites, list(chosen.values()), in_forward=used_in_forward[number])
+                chosen[number] = self._name(sites, list(chosen.values()))
+        attributes: dict[int, str] = {}
+        for number, name in chosen.items():
+            if used_in_forward[number]:
+                attributes[number] = self._attribute(name, groups[number], [*chosen.values(), *attributes.values()])
         place = {_id(self.uses[index][0]): number for number, group in enumerate(groups) for index in group}
         parameters = [self._parameter(name, columns[number]) for number, name in chosen.items()]
         parameters.sort(key=lambda item: item.default is not None)
-        stored = [name for number, name in chosen.items() if used_in_forward[number]]
         return Settled(
-            self._filled(place, chosen, derived, stored, tuple(parameters)),
+            self._filled(place, chosen, derived, attributes, tuple(parameters)),
             tuple(parameters),
             {name: columns[number].values for number, name in chosen.items()},
         )
@@ -121,8 +126,17 @@ class _Settling:
         for part in tree.parts:
             self._collect(part, in_forward, attributes, variables)
 
-    def _name(self, sites: Sequence[Site], used: Sequence[str], *, in_forward: bool) -> str:
-        barred = {*self.taken, *used, *(self.attributes if in_forward else ())}
+    def _attribute(self, name: str, group: Sequence[int], used: Sequence[str]) -> str:
+        """Return the attribute under which a parameter is kept for the forwards."""
+        if name not in self.attributes:
+            return name
+        sites = [self.uses[index][0].site for index in group]
+        longer = [f"{site.owner}_{site.name}".lstrip("_") for site in sites if site.owner]
+        barred = {*self.attributes, *used}
+        return next((item for item in longer if names.is_usable(item, barred)), "") or names.free_name(name, barred)
+
+    def _name(self, sites: Sequence[Site], used: Sequence[str]) -> str:
+        barred = {*self.taken, *used}
         ordered = sorted(sites, key=lambda site: site.rank)
         for site in ordered:
             if names.is_usable(site.name, barred):
@@ -147,27 +161,30 @@ class _Settling:
         place: Mapping[int, int],
         chosen: Mapping[int, str],
         derived: Mapping[int, Relation],
-        stored: Sequence[str],
+        attributes: Mapping[int, str],
         parameters: tuple[Parameter, ...],
     ) -> tuple[Function, ...]:
-        def write(number: int, prefix: str) -> Tree:
+        def write(number: int, own: bool) -> Tree:
             if number in chosen:
-                return syntax.dotted(f"{prefix}{chosen[number]}")
+                return syntax.dotted(chosen[number] if own else f"self.{attributes[number]}")
             relation = derived[number]
-            return relation.write([write(base, prefix) for base in relation.bases])
+            return relation.write([write(base, own) for base in relation.bases])
 
-        def fill(tree: Tree, prefix: str) -> Tree:
+        def fill(tree: Tree, own: bool) -> Tree:
             if tree.kind == "hole":
-                return write(place[_id(tree.note)], prefix)
-            parts = tuple([fill(part, prefix) for part in tree.parts])
+                return write(place[_id(tree.note)], own)
+            parts = tuple([fill(part, own) for part in tree.parts])
             # What holds no hole is shared; most does not.
             return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
 
         found: list[Function] = []
-        kept = [syntax.assign(syntax.dotted(f"self.{name}"), syntax.identifier(name)) for name in stored]
+        kept = [
+            syntax.assign(syntax.dotted(f"self.{name}"), syntax.identifier(chosen[number]))
+            for number, name in attributes.items()
+        ]
         for function in self.functions:
             own = function.name == "__init__"
-            body = [fill(item, "" if own else "self.") for item in function.body]
+            body = [fill(item, own) for item in function.body]
             if own:
                 body[1:1] = kept
             if own and not parameters and body == [_BARE]:

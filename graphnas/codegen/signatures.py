@@ -18,6 +18,7 @@ from graphnas.ir.resolve import resolve
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPERATORS = {"mul": "scale", "truediv": "divisor", "floordiv": "divisor", "add": "offset", "sub": "offset"}
+_FACTORIES = tuple(f"torch:{name}" for name in ("empty", "zeros", "ones", "rand", "randn"))
 _OPERATORS |= {"imul": "scale", "itruediv": "divisor", "iadd": "offset", "isub": "offset", "pow": "exponent"}
 
 
@@ -57,6 +58,8 @@ def operand_name(operation: Operation, position: int) -> str:
         return _OPERATORS.get(name, "value")
     target = f"torch:Tensor.{operation.target}" if operation.kind == "method" else operation.target
     known = parameter_names(target)
+    if operation.target in _FACTORIES:
+        return "dim"
     if position < len(known):
         return {"shape": "size"}.get(known[position], known[position])
     return "size" if operation.kind == "method" else "value"

@@ -20,9 +20,10 @@ from graphnas.codegen.settle import Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, with_site
-from graphnas.errors import CodegenError
+from graphnas.errors import CodegenError, GraphNASError
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
+from graphnas.ir.resolve import instantiate
 
 _POSITIONAL = 3
 """Most required arguments that are passed by position."""
@@ -108,6 +109,7 @@ class _Planner:
     def __init__(self, root: Definition) -> None:
         self.root = root
         self.structure = Structure()
+        self.group: Sequence[Definition] = ()
         self.calls: dict[str, Tree] = {}
         self.unique: dict[str, Definition] = {}
         self._visit(root)
@@ -146,6 +148,7 @@ class _Planner:
 
     def _add_classes(self, definitions: Sequence[Definition]) -> None:
         """Add the classes of definitions that have one class name."""
+        self.group = definitions
         weights = [self.counts[definition.key] for definition in definitions]
         bases: dict[Tree, dict[tuple[object, ...], list[int]]] = {}
         written = [self._methods(definition, is_single=len(definitions) == 1) for definition in definitions]
@@ -182,7 +185,7 @@ class _Planner:
     def _settled(
         self, members: list[int], functions: tuple[Function, ...], base: Tree, weights: Sequence[int]
     ) -> _Variant:
-        settled = settle(functions, members, weights, self.class_names, inherited(base.text))
+        settled = settle(functions, members, weights, self.class_names, inherited(base.text), self._lacks)
         return _Variant(members, functions, settled, size(settled) + _NEW_CLASS)
 
     def _add_variant(self, variants: list[_Variant], new: _Variant, base: Tree, weights: Sequence[int]) -> None:
@@ -212,6 +215,17 @@ class _Planner:
             functions.append(merged)
         members = sorted([*left.members, *right.members])
         return self._settled(members, (*functions, *others.values()), base, weights)
+
+    def _lacks(self, member: int, name: str) -> bool:
+        """Tell whether an attribute that a member inherits is None, as the bias of a layer without one."""
+        definition = self.group[member]
+        base = definition.base
+        if base is None or any(name in own for own in (definition.children, definition.parameters, definition.buffers)):
+            return False
+        try:
+            return getattr(instantiate(base, "meta"), name, False) is None
+        except GraphNASError:
+            return False
 
     def _defaults(self, target: str) -> Mapping[str, Tree]:
         if not target.startswith(":"):

@@ -55,6 +55,11 @@ def slot(tree: Tree, members: int) -> Tree:
     return Tree("slot", "", (tree,), members)
 
 
+def has_hole(tree: Tree) -> bool:
+    """Tell whether members differ in a tree."""
+    return tree.kind == "hole" or any(map(has_hole, tree.parts))
+
+
 def members_of(mask: int) -> Iterator[int]:
     """Yield the members of a set, in order."""
     number = 0
@@ -69,6 +74,9 @@ def site_of(tree: Tree) -> Site | None:
     """Return where a constant stands; None if it is no constant, or one that cannot become a parameter."""
     if tree.kind in ("literal", "reference"):
         return tree.note if isinstance(tree.note, Site) else None
+    if tree.kind == "hole":
+        site: Site = tree.note.site
+        return site
     if tree.kind not in ("tuple", "list"):
         return None
     sites = [site_of(part) for part in tree.parts]
