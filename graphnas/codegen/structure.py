@@ -31,6 +31,9 @@ _POSITIONAL = 3
 _TRIES = 6
 """Most classes of one name that a further variant is compared with."""
 
+_SHARED = 5
+"""The part of the smaller of two classes that merging must save: less, and they only stand side by side."""
+
 _NEW_CLASS = 6
 """Syntax nodes that a class costs beside its methods."""
 
@@ -194,7 +197,8 @@ class _Planner:
         for position, known in list(enumerate(variants))[-_TRIES:]:
             merged = self._merged(known, new, base, weights)
             gain = 0 if merged is None else known.size + new.size - merged.size
-            if merged is not None and gain > 0 and (best is None or gain > best[0]):
+            enough = min(known.size, new.size) // _SHARED
+            if merged is not None and gain > enough and (best is None or gain > best[0]):
                 best = (gain, position, merged)
         if best is None:
             variants.append(new)
