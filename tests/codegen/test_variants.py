@@ -128,6 +128,19 @@ def test_items_that_some_sequences_lack() -> None:
     assert "*([nn.BatchNorm2d(8)] if" in source
 
 
+def test_an_inherited_forward_is_not_replaced() -> None:
+    class Path(nn.Sequential):
+        def __init__(self, twice: bool) -> None:
+            super().__init__(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
+            self.twice = twice
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = super().forward(x)
+            return y + x if self.twice else y
+
+    source_of(lambda: Path(False), lambda: Path(True), lambda: Path(False))
+
+
 def test_numbers_of_blocks_are_a_parameter() -> None:
     class Layer(nn.Module):
         def __init__(self, depth: int) -> None:
