@@ -13,12 +13,12 @@ from torch import Tensor, nn
 class LayerNorm(nn.Module):
     """x: f32[2, 48, 16, 16] -> f32[2, 48, 16, 16]."""
 
-    def __init__(self, value, use_weight=False):
+    def __init__(self, dim, weight=False):
         super().__init__()
-        self.value = value
-        self.use_weight = use_weight
-        self.weight = nn.Parameter(torch.ones(value))
-        self.bias = nn.Parameter(torch.zeros(value))
+        self.dim = dim
+        self.use_weight = weight
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.use_weight:
@@ -27,7 +27,7 @@ class LayerNorm(nn.Module):
             x = (x - u) / torch.sqrt(s + 1e-06)
             return self.weight[:, None, None] * x + self.bias[:, None, None]
         return F.layer_norm(
-            x, (self.value,), weight=self.weight, bias=self.bias, eps=1e-06
+            x, (self.dim,), weight=self.weight, bias=self.bias, eps=1e-06
         )
 
 
@@ -84,18 +84,18 @@ class ConvNeXt(nn.Module):
             [
                 nn.Sequential(
                     nn.Conv2d(3, 48, kernel_size=4, stride=4),
-                    LayerNorm(48, use_weight=True),
+                    LayerNorm(48, weight=True),
                 ),
                 nn.Sequential(
-                    LayerNorm(48, use_weight=True),
+                    LayerNorm(48, weight=True),
                     nn.Conv2d(48, 96, kernel_size=2, stride=2),
                 ),
                 nn.Sequential(
-                    LayerNorm(96, use_weight=True),
+                    LayerNorm(96, weight=True),
                     nn.Conv2d(96, 192, kernel_size=2, stride=2),
                 ),
                 nn.Sequential(
-                    LayerNorm(192, use_weight=True),
+                    LayerNorm(192, weight=True),
                     nn.Conv2d(192, 384, kernel_size=2, stride=2),
                 ),
             ]

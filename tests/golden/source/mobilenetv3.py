@@ -44,6 +44,24 @@ class ConvNormActivation(nn.Sequential):
         )
 
 
+class ConvNormActivation2(nn.Sequential):
+    """input: f32[2, 200, 4, 4] -> f32[2, 200, 4, 4]."""
+
+    def __init__(self, in_channels, kernel_size=3, padding=1):
+        super().__init__(
+            nn.Conv2d(
+                in_channels,
+                in_channels,
+                kernel_size=kernel_size,
+                padding=padding,
+                groups=in_channels,
+                bias=False,
+            ),
+            nn.BatchNorm2d(in_channels, eps=0.001, momentum=0.01),
+            nn.Hardswish(inplace=True),
+        )
+
+
 class SqueezeExcitation(nn.Module):
     """input: f32[2, 72, 8, 8] -> f32[2, 72, 8, 8]."""
 
@@ -77,14 +95,16 @@ class InvertedResidual(nn.Module):
         kernel_size=3,
         stride=1,
         padding=1,
-        hardswish=False,
         block_relu=False,
-        block_out_channels=32,
         extended=True,
-        use_extended=True,
+        use_extended=False,
+        block_out_channels=32,
+        extended2=True,
+        extended3=False,
+        extended4=True,
     ):
         super().__init__()
-        self.use_extended = use_extended
+        self.extended4 = extended4
         self.block = nn.Sequential(
             *(
                 [
@@ -98,28 +118,44 @@ class InvertedResidual(nn.Module):
                 if out_channels != out_channels2
                 else []
             ),
-            ConvNormActivation(
-                out_channels,
-                out_channels,
-                kernel_size=kernel_size,
-                stride=stride,
-                padding=padding,
-                groups=out_channels,
-                hardswish=hardswish,
-                relu=block_relu,
-                use_hardswish=use_hardswish,
-            ),
             *(
-                [SqueezeExcitation(out_channels, block_out_channels)]
+                [
+                    ConvNormActivation(
+                        out_channels,
+                        out_channels,
+                        kernel_size=kernel_size,
+                        stride=stride,
+                        padding=padding,
+                        groups=out_channels,
+                        hardswish=stride == 1,
+                        relu=block_relu,
+                        use_hardswish=use_hardswish,
+                    )
+                ]
                 if extended
                 else []
             ),
+            *(
+                [
+                    ConvNormActivation2(
+                        out_channels, kernel_size=kernel_size, padding=padding
+                    )
+                ]
+                if use_extended
+                else []
+            ),
+            *(
+                [SqueezeExcitation(out_channels, block_out_channels)]
+                if extended2
+                else []
+            ),
+            *([ConvNormActivation2(out_channels)] if extended3 else []),
             ConvNormActivation(out_channels, out_channels2),
         )
 
     def forward(self, input: Tensor) -> Tensor:
         result = self.block(input)
-        if self.use_extended:
+        if self.extended4:
             result += input
         return result
 
@@ -133,9 +169,7 @@ class MobileNetV3(nn.Module):
             ConvNormActivation(
                 3, 16, kernel_size=3, stride=2, padding=1, hardswish=True
             ),
-            InvertedResidual(
-                16, 16, use_hardswish=False, hardswish=True, extended=False
-            ),
+            InvertedResidual(16, 16, use_hardswish=False, extended2=False),
             InvertedResidual(
                 64,
                 24,
@@ -144,17 +178,11 @@ class MobileNetV3(nn.Module):
                 use_hardswish=False,
                 stride=2,
                 block_relu=True,
-                extended=False,
-                use_extended=False,
+                extended2=False,
+                extended4=False,
             ),
             InvertedResidual(
-                72,
-                24,
-                in_channels=24,
-                relu=True,
-                use_hardswish=False,
-                hardswish=True,
-                extended=False,
+                72, 24, in_channels=24, relu=True, use_hardswish=False, extended2=False
             ),
             InvertedResidual(
                 72,
@@ -167,7 +195,7 @@ class MobileNetV3(nn.Module):
                 padding=2,
                 block_relu=True,
                 block_out_channels=24,
-                use_extended=False,
+                extended4=False,
             ),
             *[
                 InvertedResidual(
@@ -178,18 +206,35 @@ class MobileNetV3(nn.Module):
                     use_hardswish=False,
                     kernel_size=5,
                     padding=2,
-                    hardswish=True,
                 )
                 for _ in range(2)
             ],
             InvertedResidual(
-                240, 80, in_channels=40, stride=2, extended=False, use_extended=False
+                240, 80, in_channels=40, stride=2, extended2=False, extended4=False
             ),
-            InvertedResidual(200, 80, extended=False),
-            InvertedResidual(184, 80, extended=False),
-            InvertedResidual(184, 80, extended=False),
-            InvertedResidual(480, 112, block_out_channels=120, use_extended=False),
-            InvertedResidual(672, 112, in_channels=112, block_out_channels=168),
+            InvertedResidual(200, 80, extended=False, extended2=False, extended3=True),
+            *[
+                InvertedResidual(
+                    184, 80, extended=False, extended2=False, extended3=True
+                )
+                for _ in range(2)
+            ],
+            InvertedResidual(
+                480,
+                112,
+                extended=False,
+                use_extended=True,
+                block_out_channels=120,
+                extended4=False,
+            ),
+            InvertedResidual(
+                672,
+                112,
+                in_channels=112,
+                extended=False,
+                use_extended=True,
+                block_out_channels=168,
+            ),
             InvertedResidual(
                 672,
                 160,
@@ -198,7 +243,7 @@ class MobileNetV3(nn.Module):
                 stride=2,
                 padding=2,
                 block_out_channels=168,
-                use_extended=False,
+                extended4=False,
             ),
             *[
                 InvertedResidual(
@@ -207,6 +252,8 @@ class MobileNetV3(nn.Module):
                     in_channels=160,
                     kernel_size=5,
                     padding=2,
+                    extended=False,
+                    use_extended=True,
                     block_out_channels=240,
                 )
                 for _ in range(2)

@@ -14,9 +14,9 @@ class WindowAttention(nn.Module):
 
     def __init__(
         self,
-        value=49,
-        relative_position_bias_table_value=12,
-        relative_position_index_value=4,
+        dim=49,
+        relative_position_bias_table_dim=12,
+        value=4,
         scale=7,
         offset=24,
         size=16,
@@ -29,12 +29,12 @@ class WindowAttention(nn.Module):
         self.reshape_size = reshape_size
         self.divisor = divisor
         self.relative_position_bias_table = nn.Parameter(
-            torch.zeros(value, relative_position_bias_table_value)
+            torch.zeros(dim, relative_position_bias_table_dim)
         )
-        arange = torch.arange(relative_position_index_value)
+        arange = torch.arange(value)
         arange = (arange[:, None] - arange) * scale + offset
         arange = arange[:, None, :, None]
-        arange2 = torch.arange(relative_position_index_value)
+        arange2 = torch.arange(value)
         arange = arange + (arange2[:, None] - arange2)[:, None, :]
         self.register_buffer("relative_position_index", arange.reshape((size, size)))
         self.qkv = nn.Linear(in_features, 3 * in_features)
@@ -71,11 +71,11 @@ class WindowAttention(nn.Module):
 class WindowAttention2(nn.Module):
     """x: f32[32, 16, 48], mask: f32[16, 16, 16] -> f32[32, 16, 48]."""
 
-    def __init__(self, value, in_features, size, divisor):
+    def __init__(self, dim, in_features, size, divisor):
         super().__init__()
         self.size = size
         self.divisor = divisor
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, value))
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, dim))
         arange = torch.arange(4)
         arange = (arange[:, None] - arange) * 7 + 24
         arange = arange[:, None, :, None]
@@ -155,11 +155,11 @@ class SwinTransformerBlock(nn.Module):
         self,
         normalized_shape,
         divisor,
-        attn_mask_value,
+        attn_mask_dim,
         size2,
-        value=49,
-        relative_position_bias_table_value=12,
-        relative_position_index_value=4,
+        dim=49,
+        relative_position_bias_table_dim=12,
+        value=4,
         scale=7,
         offset=24,
         size=16,
@@ -173,10 +173,10 @@ class SwinTransformerBlock(nn.Module):
         B_divisor=1,
     ):
         super().__init__()
-        self.value = value
+        self.dim = dim
         self.size = size
         self.divisor = divisor
-        self.attn_mask_value = attn_mask_value
+        self.attn_mask_dim = attn_mask_dim
         self.attn_mask_size = attn_mask_size
         self.floordiv_divisor = floordiv_divisor
         self.x_size = x_size
@@ -185,9 +185,9 @@ class SwinTransformerBlock(nn.Module):
         self.norm1 = nn.LayerNorm(normalized_shape)
         self.attn = (
             WindowAttention(
+                dim=dim,
+                relative_position_bias_table_dim=relative_position_bias_table_dim,
                 value=value,
-                relative_position_bias_table_value=relative_position_bias_table_value,
-                relative_position_index_value=relative_position_index_value,
                 scale=scale,
                 offset=offset,
                 size=size,
@@ -195,19 +195,16 @@ class SwinTransformerBlock(nn.Module):
                 reshape_size=reshape_size,
                 divisor=divisor,
             )
-            if value != divisor
+            if dim != divisor
             else WindowAttention2(
-                value=value,
-                in_features=normalized_shape,
-                size=attn_size,
-                divisor=divisor,
+                dim=dim, in_features=normalized_shape, size=attn_size, divisor=divisor
             )
         )
         self.drop_path = nn.Identity() if identity else DropPath(generator)
         self.norm2 = nn.LayerNorm(normalized_shape)
         self.mlp = Mlp(normalized_shape)
-        if value == divisor:
-            img_mask = torch.zeros((1, attn_mask_value, attn_mask_value, 1))
+        if dim == divisor:
+            img_mask = torch.zeros((1, attn_mask_dim, attn_mask_dim, 1))
             img_mask[:, 0:-4, 0:-4, :] = 0
             img_mask[:, 0:-4, -4:-2, :] = 1
             img_mask[:, 0:-4, -2:, :] = 2
@@ -232,11 +229,11 @@ class SwinTransformerBlock(nn.Module):
         B, _, C = x.shape
         identity = x
         x = self.norm1(x)
-        x = x.view(B, self.attn_mask_value, self.attn_mask_value, C)
-        if self.value == self.divisor:
+        x = x.view(B, self.attn_mask_dim, self.attn_mask_dim, C)
+        if self.dim == self.divisor:
             shifted_x = torch.roll(x, shifts=(-2, -2), dims=(1, 2))
-        B2, H, W, C2 = x.shape if self.value != self.divisor else shifted_x.shape
-        if self.value != self.divisor:
+        B2, H, W, C2 = x.shape if self.dim != self.divisor else shifted_x.shape
+        if self.dim != self.divisor:
             x = x.view(
                 B2,
                 H // self.floordiv_divisor,
@@ -253,7 +250,7 @@ class SwinTransformerBlock(nn.Module):
             .view(-1, self.x_size, self.x_size, C2)
         )
         x_windows = x.view(-1, self.size, C)
-        if self.value != self.divisor:
+        if self.dim != self.divisor:
             attn_windows = self.attn(x_windows)
         else:
             attn_windows = self.attn(x_windows, self.attn_mask)
@@ -265,9 +262,9 @@ class SwinTransformerBlock(nn.Module):
         x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
-            .view(B2, self.attn_mask_value, self.attn_mask_value, -1)
+            .view(B2, self.attn_mask_dim, self.attn_mask_dim, -1)
         )
-        if self.value == self.divisor:
+        if self.dim == self.divisor:
             x = torch.roll(x, shifts=(2, 2), dims=(1, 2))
         x = x.view(B, self.size2, C)
         x = identity + self.drop_path(x)
@@ -303,27 +300,17 @@ class BasicLayer(nn.Module):
         self,
         normalized_shape,
         divisor,
-        attn_mask_value,
+        attn_mask_dim,
         size2,
-        relative_position_bias_table_value,
+        relative_position_bias_table_dim,
         reshape_size,
         generator,
         attn_mask_size,
         B_divisor,
-        blocks_value,
+        dim,
         blocks_generator,
-        value=49,
-        relative_position_index_value=4,
-        scale=7,
-        offset=24,
-        size=16,
-        floordiv_divisor=4,
-        x_size=4,
-        blocks_relative_position_bias_table_value=12,
+        size,
         attn_size=3,
-        extended=False,
-        out_features=96,
-        downsample_size=16,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
@@ -331,39 +318,24 @@ class BasicLayer(nn.Module):
                 SwinTransformerBlock(
                     normalized_shape=normalized_shape,
                     divisor=divisor,
-                    attn_mask_value=attn_mask_value,
+                    attn_mask_dim=attn_mask_dim,
                     size2=size2,
-                    value=value,
-                    relative_position_bias_table_value=relative_position_bias_table_value,
-                    relative_position_index_value=relative_position_index_value,
-                    scale=scale,
-                    offset=offset,
-                    size=size,
+                    relative_position_bias_table_dim=relative_position_bias_table_dim,
                     reshape_size=reshape_size,
-                    identity=attn_mask_value == size,
+                    identity=attn_mask_dim == B_divisor,
                     generator=generator,
                     attn_mask_size=attn_mask_size,
-                    floordiv_divisor=floordiv_divisor,
-                    x_size=x_size,
                     B_divisor=B_divisor,
                 ),
                 SwinTransformerBlock(
                     normalized_shape=normalized_shape,
                     divisor=divisor,
-                    attn_mask_value=attn_mask_value,
+                    attn_mask_dim=attn_mask_dim,
                     size2=size2,
-                    value=blocks_value,
-                    relative_position_bias_table_value=blocks_relative_position_bias_table_value,
-                    relative_position_index_value=relative_position_index_value,
-                    scale=scale,
-                    offset=offset,
-                    size=size,
-                    reshape_size=blocks_relative_position_bias_table_value,
+                    dim=dim,
                     attn_size=attn_size,
                     generator=blocks_generator,
                     attn_mask_size=attn_mask_size,
-                    floordiv_divisor=floordiv_divisor,
-                    x_size=x_size,
                     B_divisor=B_divisor,
                 ),
                 *(
@@ -371,46 +343,90 @@ class BasicLayer(nn.Module):
                         SwinTransformerBlock(
                             normalized_shape=192,
                             divisor=12,
-                            attn_mask_value=4,
+                            attn_mask_dim=4,
                             size2=16,
                             generator=0.9454545454545454,
                         ),
                         SwinTransformerBlock(
                             normalized_shape=192,
                             divisor=12,
-                            attn_mask_value=4,
+                            attn_mask_dim=4,
                             size2=16,
                             generator=0.9363636363636364,
                         ),
                         SwinTransformerBlock(
                             normalized_shape=192,
                             divisor=12,
-                            attn_mask_value=4,
+                            attn_mask_dim=4,
                             size2=16,
                             generator=0.9272727272727272,
                         ),
                         SwinTransformerBlock(
                             normalized_shape=192,
                             divisor=12,
-                            attn_mask_value=4,
+                            attn_mask_dim=4,
                             size2=16,
                             generator=0.9181818181818182,
                         ),
                     ]
-                    if extended
+                    if attn_mask_size == 1
                     else []
                 ),
             ]
         )
-        self.downsample = (
-            PatchMerging(out_features, downsample_size) if size2 != offset else None
+        self.downsample = PatchMerging(2 * normalized_shape, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.downsample(x)
+
+
+class BasicLayer2(nn.Module):
+    """x: f32[2, 4, 384] -> f32[2, 4, 384]."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            [
+                SwinTransformerBlock(
+                    normalized_shape=384,
+                    divisor=24,
+                    attn_mask_dim=2,
+                    size2=4,
+                    dim=9,
+                    relative_position_bias_table_dim=24,
+                    value=2,
+                    scale=3,
+                    offset=4,
+                    size=4,
+                    reshape_size=24,
+                    generator=0.9090909090909091,
+                    floordiv_divisor=2,
+                    x_size=2,
+                ),
+                SwinTransformerBlock(
+                    normalized_shape=384,
+                    divisor=24,
+                    attn_mask_dim=2,
+                    size2=4,
+                    dim=9,
+                    relative_position_bias_table_dim=24,
+                    value=2,
+                    scale=3,
+                    offset=4,
+                    size=4,
+                    reshape_size=24,
+                    generator=0.9,
+                    floordiv_divisor=2,
+                    x_size=2,
+                ),
+            ]
         )
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
-        if self.downsample is not None:
-            return self.downsample(x)
         return x
 
 
@@ -427,69 +443,47 @@ class SwinTransformer(nn.Module):
                 BasicLayer(
                     normalized_shape=48,
                     divisor=3,
-                    attn_mask_value=16,
+                    attn_mask_dim=16,
                     size2=256,
-                    relative_position_bias_table_value=3,
+                    relative_position_bias_table_dim=3,
                     reshape_size=3,
                     generator=0.990909090909091,
                     attn_mask_size=4,
                     B_divisor=16,
-                    blocks_value=3,
+                    dim=3,
                     blocks_generator=0.990909090909091,
+                    size=16,
                 ),
                 BasicLayer(
                     normalized_shape=96,
                     divisor=6,
-                    attn_mask_value=8,
+                    attn_mask_dim=8,
                     size2=64,
-                    relative_position_bias_table_value=6,
+                    relative_position_bias_table_dim=6,
                     reshape_size=6,
                     generator=0.9818181818181818,
                     attn_mask_size=2,
                     B_divisor=4,
-                    blocks_value=6,
+                    dim=6,
                     blocks_generator=0.9727272727272728,
+                    size=8,
                     attn_size=6,
-                    out_features=192,
-                    downsample_size=8,
                 ),
                 BasicLayer(
                     normalized_shape=192,
                     divisor=12,
-                    attn_mask_value=4,
+                    attn_mask_dim=4,
                     size2=16,
-                    relative_position_bias_table_value=12,
+                    relative_position_bias_table_dim=12,
                     reshape_size=12,
                     generator=0.9636363636363636,
                     attn_mask_size=1,
                     B_divisor=1,
-                    blocks_value=49,
+                    dim=49,
                     blocks_generator=0.9545454545454546,
-                    extended=True,
-                    out_features=384,
-                    downsample_size=4,
-                ),
-                BasicLayer(
-                    normalized_shape=384,
-                    divisor=24,
-                    attn_mask_value=2,
-                    size2=4,
-                    relative_position_bias_table_value=24,
-                    reshape_size=24,
-                    generator=0.9090909090909091,
-                    attn_mask_size=1,
-                    B_divisor=1,
-                    blocks_value=9,
-                    blocks_generator=0.9,
-                    value=9,
-                    relative_position_index_value=2,
-                    scale=3,
-                    offset=4,
                     size=4,
-                    floordiv_divisor=2,
-                    x_size=2,
-                    blocks_relative_position_bias_table_value=24,
                 ),
+                BasicLayer2(),
             ]
         )
         self.norm = nn.LayerNorm(384)
