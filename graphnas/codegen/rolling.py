@@ -332,6 +332,13 @@ class _Roller:
             return positions == range(self._size_of(_CHILDREN)) and count > 2 and not self.definition.ties
         return positions.step > 0 or positions == range(self._size_of(slot.container) - 1, -1, -1)
 
+    def _sliceable(self, container: Tree) -> Expression:
+        """Return a container in a form that may be sliced: a class of the file is not made anew of other children."""
+        here = self._at(container)
+        if isinstance(here, Definition) and here.class_name not in ("Sequential", "ModuleList"):
+            return syntax.call(syntax.identifier("list"), [container])
+        return container
+
     def _size_of(self, container: Tree) -> int:
         return self._length(container) or 0
 
@@ -347,7 +354,7 @@ class _Roller:
             step = syntax.integer(positions.step) if positions.step > 1 else None
             if start is stop is step is None:
                 return slot.container
-            return syntax.subscript(slot.container, [syntax.slice_of(start, stop, step)])
+            return syntax.subscript(self._sliceable(slot.container), [syntax.slice_of(start, stop, step)])
         if positions is not None and count > 2:
             limits = [positions.start, positions.stop, positions.step]
             shown = limits[1:2] if limits[::2] == [0, 1] else limits[:2] if positions.step == 1 else limits

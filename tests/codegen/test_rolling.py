@@ -47,6 +47,18 @@ class Part(nn.Module):
         return x
 
 
+class Outputs(nn.Sequential):
+    """A slice of its own children; slicing it as it is would construct the class anew."""
+
+    def __init__(self) -> None:
+        super().__init__(*linears(4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        for block in list(self)[:3]:
+            x = block(x)
+        return self[3](x), x
+
+
 class Numbered(nn.Module):
     """A number that changes from turn to turn."""
 
@@ -139,6 +151,7 @@ DENSE = """features = [x]
 CASES: list[tuple[Callable[[], nn.Module], list[str]]] = [
     (Several, ["for conv, norm in zip(self.convs, self.norms):"]),
     (Part, ["for block in self.blocks[1:]:"]),
+    (Outputs, ["in list(self)[:3]:"]),
     (Numbered, ["for i, block in enumerate(self.blocks):"]),
     (Skips, ["xs.append(x)", "for up, skip in zip(self.ups, reversed(xs)):"]),
     (Features, ["return [head(x).relu() for head in self.heads]"]),
