@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 
 import torch
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.expressions import Expressions
+from graphnas.codegen.holders import Holders
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.modes import merge_modes
 from graphnas.codegen.rolling import roll
@@ -125,13 +127,18 @@ class _Writer:
         self.literals = Literals(self._value)
         self.expressions = Expressions(definition, self.literals, owner)
         self.variable: dict[str, str] = {item.name: item.name for item in graph.inputs}
-        self.holder: dict[str, str] = {item.name: item.name for item in graph.inputs}
         self.types: dict[str, Type] = {
             **{item.name: item.type for item in graph.inputs},
             **{node.name: node.type for node in graph.nodes},
         }
         self.last_use = self._last_uses()
         self.rebound = self._rebound()
+        self.holders = Holders(self.last_use, self.variable)
+        self.hints = {node.name: node.hint for node in graph.nodes}
+        self.places = {node.name: place for place, node in enumerate(graph.nodes)}
+        self.taken = {*self.variable, *self.hints.values()}  # by a variable so far, or by one that the user named
+        self.copies: dict[str, int] = {}
+        self.values = {name: [name] for name in self.variable}
         self.body: list[Statement] = []
 
     def statements(self) -> list[Statement]:
@@ -209,7 +216,7 @@ class _Writer:
         is_tensor = isinstance(self.types.get(name), TensorType)
         if not is_tensor and self.last_use.get(name, -1) > position:
             # A number is bound anew, not changed: whoever holds the old one must not see the new one.
-            fresh = names.free_name(self.variable[name], self.holder)
+            fresh = names.free_name(self.variable[name], self.holders.names)
             self.body.append(syntax.assign(syntax.identifier(fresh), self._value(name)))
             self._bind(fresh, node.name)
             self.body.append(self.expressions.augmented(node, syntax.identifier(fresh)))
@@ -223,11 +230,10 @@ class _Writer:
         first = self.literals.write(node.args[0])
         extras = self.plan.variables((node.args[1:], node.kwargs))
         kept = {self.variable[name] for name in extras}
-        name = self._name(position, node, avoid=kept)
+        name = self._name(position, node, barred=kept)
         if first != syntax.identifier(name):
             self.body.append(syntax.assign(syntax.identifier(name), first))
-        taken = [*self.holder]
-        variable = names.loop_name(loop.container, taken)
+        variable = names.loop_name(loop.container, self.holders.names)
         self.body.append(self.expressions.loop(loop.container, variable, node, name))
 
     def _unpack(self, position: int, node: Node) -> None:
@@ -238,55 +244,63 @@ class _Writer:
             if item is None or item.name not in self.last_use:
                 targets.append(syntax.identifier("_"))
                 continue
-            chosen.append(self._name(position, item, avoid=set(chosen)))
+            chosen.append(self._name(position, item, barred=set(chosen)))
             targets.append(syntax.identifier(chosen[-1]))
         self.body.append(syntax.assign(syntax.tuple_of(targets, bare=True), value))
 
     def _make_room(self, position: int, node: Node) -> None:
         """Where the user's name is still held by an earlier value of that name, copy that one to a name of its own."""
-        held = self.holder.get(node.hint) if node.hint else None
-        if held is None or self.last_use.get(held, -1) <= position or not isinstance(self.types[held], TensorType):
+        held = self.holders.get(node.hint) if node.hint else None
+        if held is None or self.holders.is_free(node.hint, position) or not isinstance(self.types[held], TensorType):
             return
-        own = next((item.hint for item in self.graph.nodes if item.name == held), held)
-        if own != node.hint or not names.is_usable(node.hint):
+        if self.hints.get(held, held) != node.hint or not names.is_usable(node.hint):
             return
-        sharing = [name for name, variable in self.variable.items() if variable == node.hint]
-        alias = self._kept_name(held, node.hint, node)
+        alias = self._kept_name(held, node)
         self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
-        del self.holder[node.hint]
-        for name in sharing:
-            self.variable[name] = alias
-        self.holder[alias] = held
+        self.holders.release(node.hint)
+        values = self.values.pop(node.hint)
+        self.values[alias] = values
+        self.variable.update((value, alias) for value in values)
+        self.holders.bind(alias, held)
+        self.taken.add(alias)
 
-    def _name(self, position: int, node: Node, avoid: Iterable[str] = ()) -> str:
+    def _name(self, position: int, node: Node, barred: Collection[str] = ()) -> str:
         """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one."""
-        barred = {*avoid}
         candidates = [node.hint] if node.hint else []
         if not node.hint and isinstance(node.type, TensorType):
             own = [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
             end = self.last_use[node.name]
-            candidates += [name for name in own if not any(position < n < end for n in self.rebound.get(name, ()))]
+            candidates += [name for name in own if not self._is_rebound(name, position, end)]
         for name in candidates:
-            if names.is_usable(name, barred) and self._is_free(name, position):
+            if names.is_usable(name, barred) and self.holders.is_free(name, position):
                 return self._bind(name, node.name)
         base = node.hint if node.hint and names.is_usable(node.hint) else names.base_name(node)
-        live = [name for name in self.holder if not self._is_free(name, position)]
-        return self._bind(names.free_name(base, live, barred), node.name)
+        return self._bind(self.holders.fresh(base, position, barred), node.name)
 
-    def _kept_name(self, value: str, name: str, taker: Node) -> str:
+    def _is_rebound(self, name: str, start: int, end: int) -> bool:
+        """Tell whether the user gives a variable to another value between two steps."""
+        positions = self.rebound.get(name, [])
+        later = bisect_right(positions, start)
+        return later < len(positions) and positions[later] < end
+
+    def _kept_name(self, value: str, taker: Node) -> str:
         """Return `shortcut` for what is added after `taker` took its name, and `x1`, `x2` for the rest."""
-        taken = [*self.holder, *self.variable.values(), *(item.hint for item in self.graph.nodes)]
-        late = self.graph.nodes[[item.name for item in self.graph.nodes].index(taker.name) + 1 :]
-        reads = [item for item in late if any(used.name == value for used in item.inputs)]
-        if len(reads) == 1 and reads[0].operation.target in _ADDING:
-            return names.alias_name(taken)
-        return names.numbered_name(name, taken)
+        late = [item for item in self.graph.uses(Value(value)) if self.places[item.name] > self.places[taker.name]]
+        if len(late) == 1 and late[0].operation.target in _ADDING:
+            return next((name for name in names.ALIASES if name not in self.taken), "") or self._numbered("kept", 2)
+        return self._numbered(taker.hint, 1)
 
-    def _is_free(self, name: str, position: int) -> bool:
-        held = self.holder.get(name)
-        return held is None or self.last_use.get(held, -1) <= position
+    def _numbered(self, base: str, first: int) -> str:
+        """Return `base` with a number that nobody has; the search goes on where the last one ended."""
+        number = self.copies.get(base, first)
+        while names.numbered(base, number) in self.taken:
+            number += 1
+        self.copies[base] = number
+        return names.numbered(base, number)
 
     def _bind(self, name: str, value: str) -> str:
         self.variable[value] = name
-        self.holder[name] = value
+        self.values.setdefault(name, []).append(value)
+        self.holders.bind(name, value)
+        self.taken.add(name)
         return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from graphnas.codegen.imports import RESERVED
 from graphnas.ir.graph import Node
@@ -12,12 +12,14 @@ from graphnas.ir.graph import Node
 _BUILTINS = frozenset(
     {"bool", "dict", "float", "getattr", "int", "len", "list", "max", "min", "range", "slice", "tuple"}
 )
-_ALIASES = ("identity", "shortcut", "residual")
+ALIASES = ("identity", "shortcut", "residual", "kept")
+"""Names for an early value that is kept for later: what people call a skip connection."""
+
 _WORDS = {"add": "total", "sub": "difference", "mul": "product", "truediv": "quotient", "matmul": "product"}
 _WORDS |= {"getitem": "item", "cat": "joined", "permute": "x", "transpose": "x", "view": "x", "reshape": "x"}
 
 
-def is_usable(name: str, reserved: Iterable[str] = ()) -> bool:
+def is_usable(name: str, reserved: Collection[str] = ()) -> bool:
     """Tell whether a variable may go by that name."""
     return (
         name.isidentifier()
@@ -38,28 +40,20 @@ def base_name(node: Node) -> str:
     return name if is_usable(name) else "value"
 
 
-def free_name(base: str, taken: Iterable[str], reserved: Iterable[str] = ()) -> str:
+def numbered(base: str, number: int) -> str:
+    """Return `base` with a number behind it that can be told from its own digits."""
+    return f"{base}{'_' if base[-1:].isdigit() else ''}{number}"
+
+
+def free_name(base: str, taken: Collection[str], reserved: Collection[str] = ()) -> str:
     """Return `base`, or `base` with the first number from 2 on that makes it free."""
-    used = {*taken, *reserved}
     name, number = base, 2
-    while name in used or not is_usable(name):
-        name, number = f"{base}{'_' if base[-1:].isdigit() else ''}{number}", number + 1
+    while name in taken or not is_usable(name, reserved):
+        name, number = numbered(base, number), number + 1
     return name
 
 
-def numbered_name(base: str, taken: Iterable[str]) -> str:
-    """Return `base` with the first number from 1 on that makes it free."""
-    used, joint = set(taken), "_" if base[-1:].isdigit() else ""
-    return next(name for number in range(1, len(used) + 2) if (name := f"{base}{joint}{number}") not in used)
-
-
-def alias_name(taken: Iterable[str]) -> str:
-    """Return a name for an early value that is kept for later: what people call a skip connection."""
-    used = set(taken)
-    return next((name for name in _ALIASES if name not in used), "") or free_name("kept", used)
-
-
-def loop_name(container: str, taken: Iterable[str]) -> str:
+def loop_name(container: str, taken: Collection[str]) -> str:
     """Return the variable of a loop over a container: `blocks` gives `block`."""
     last = next((part for part in reversed(container.split(".")) if not part.isdecimal()), "module")
     name = last[:-1] if last.endswith("s") and len(last) > 2 and not last.endswith("ss") else "layer"

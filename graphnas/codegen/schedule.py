@@ -8,8 +8,10 @@ to move. Guards and values that nothing comes of are left out.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 
 from graphnas.ir.effects import GRAD_SWITCH, assigned_paths, is_pure
 from graphnas.ir.graph import Graph, Node
@@ -114,12 +116,55 @@ def is_droppable(node: Node) -> bool:
     return not any(item is True for item in node.args)
 
 
+class _Pending:
+    """Values that wait for their consumer, in the order of execution; what it answers costs no look at all of them."""
+
+    def __init__(self) -> None:
+        self.nodes: deque[Node] = deque()
+        self.numbers: dict[str, int] = {}
+        self.first = 0
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.numbers
+
+    def place(self, name: str) -> int:
+        return self.numbers[name] - self.first
+
+    def append(self, node: Node) -> None:
+        self.numbers[node.name] = self.first + len(self.nodes)
+        self.nodes.append(node)
+
+    def last(self, count: int) -> list[str]:
+        """Return the names of the last ones, the last first."""
+        return [node.name for node in islice(reversed(self.nodes), count)]
+
+    def matching(self, names: list[str]) -> int:
+        """Return how many names at the end are those of the last ones."""
+        pairs = zip(reversed(names), reversed(self.nodes), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1].name, pairs))
+
+    def pop_first(self, count: int) -> list[Node]:
+        self.first += count
+        return self._forget([self.nodes.popleft() for _ in range(count)])
+
+    def pop_last(self, count: int) -> list[Node]:
+        return self._forget([self.nodes.pop() for _ in range(count)][::-1])
+
+    def _forget(self, nodes: list[Node]) -> list[Node]:
+        for node in nodes:
+            del self.numbers[node.name]
+        return nodes
+
+
 class _Scheduler:
     def __init__(self, graph: Graph, definition: Definition) -> None:
         self.graph = graph
         self.definition = definition
         self.plan = Schedule()
-        self.pending: list[Node] = []
+        self.pending = _Pending()
         self.depth: dict[str, int] = {}
         self.size: dict[str, int] = {}
         self.assigned = assigned_paths(definition)
@@ -165,7 +210,7 @@ class _Scheduler:
         taken = self._consume(operands)
         self._spill(len(self.pending) - taken, only_operands=operands)
         taken = self._consume(operands)
-        inner = [item.name for item in self.pending[len(self.pending) - taken :]]
+        inner = self.pending.last(taken)
         depth = 1 + max((self.depth.get(item, 0) for item in inner), default=0)
         size = 2 + len(operands) + sum(self.size.get(item, 0) for item in inner)
         if depth > _MAX_DEPTH or size > _MAX_SIZE:
@@ -186,13 +231,8 @@ class _Scheduler:
 
     def _consume(self, operands: Iterable[Argument]) -> int:
         """Return how many of the last pending values are exactly the last ones that `operands` evaluate, in order."""
-        waiting = {item.name for item in self.pending}
         wanted = [value.name for value in values_in(tuple(operands)) for value in self._ordered(value)]
-        wanted = [name for name in wanted if name in waiting]
-        count = 0
-        while count < min(len(wanted), len(self.pending)) and self.pending[-1 - count].name == wanted[-1 - count]:
-            count += 1
-        return count
+        return self.pending.matching([name for name in wanted if name in self.pending])
 
     def _ordered(self, value: Value) -> tuple[Value, ...]:
         node = self.plan.inlined.get(value.name)
@@ -201,17 +241,13 @@ class _Scheduler:
     def _spill(self, count: int, only_operands: Iterable[Argument] | None = None) -> None:
         """Give the first `count` pending values statements; with operands, only up to the last one that they need."""
         if only_operands is not None:
-            wanted = {value.name for value in values_in(tuple(only_operands))}
-            while count and self.pending[count - 1].name not in wanted:
-                count -= 1
-        self.plan.steps += self.pending[:count]
-        del self.pending[:count]
+            wanted = (value.name for value in values_in(tuple(only_operands)))
+            ends = (self.pending.place(name) + 1 for name in wanted if name in self.pending)
+            count = max((end for end in ends if end <= count), default=0)
+        self.plan.steps += self.pending.pop_first(count)
 
     def _take(self, count: int) -> None:
-        if count:
-            for node in self.pending[-count:]:
-                self.plan.inlined[node.name] = node
-            del self.pending[-count:]
+        self.plan.inlined.update((node.name, node) for node in self.pending.pop_last(count))
 
     def _is_movable(self, node: Node) -> bool:
         if node.operation.kind == "attribute":
@@ -219,12 +255,11 @@ class _Scheduler:
         if node.operation.kind == "training":
             return True
         if self._is_item(node):
-            return not any(item.name == value.name for item in self.pending for value in node.inputs)
+            return not any(value.name in self.pending for value in node.inputs)
         if not is_pure(node) or not _is_scalar(node.type) or node.operation.target == "item":
             return False
-        waiting = {item.name for item in self.pending}
         inputs = [value.name for value in values_in((node.args, node.kwargs))]
-        if any(name in waiting for name in inputs):
+        if any(name in self.pending for name in inputs):
             return False
         if node.operation.kind in ("field", "method") or node.operation.target == "builtins:len":
             return True
