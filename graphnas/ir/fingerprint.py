@@ -66,10 +66,9 @@ class _Canonical:
 
 
 def _canonical(definition: Definition) -> _Canonical:
-    memo = vars(definition).get(_MEMO)
-    if memo is None:
-        memo = _Hasher(definition).run()
-        vars(definition)[_MEMO] = memo
+    for item in definition.bottom_up(lambda item: _MEMO in vars(item)):
+        vars(item)[_MEMO] = _Hasher(item).run()
+    memo = vars(definition)[_MEMO]
     assert isinstance(memo, _Canonical)
     return memo
 

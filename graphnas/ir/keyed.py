@@ -31,15 +31,20 @@ class Keyed:
     @cached_property
     def key(self) -> str:
         """Hash of the content, names and order included: 32 hexadecimal digits."""
-        parts = [f"graphnas-key-{KEY_VERSION}".encode()]
-        _dataclass_writer(type(self))(self, parts)
-        return _digest(parts)
+        return content_key(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is type(self) and isinstance(other, Keyed) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def content_key(item: Keyed) -> str:
+    """Return the key of an object from the keys of what it holds; it is not remembered here."""
+    parts = [f"graphnas-key-{KEY_VERSION}".encode()]
+    _dataclass_writer(type(item))(item, parts)
+    return _digest(parts)
 
 
 def digest(tag: str, *parts: Any) -> str:

@@ -7,14 +7,14 @@ one object, and a path, not the object, says which instance is meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal as OneOf
 from typing import TypeAlias
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph
-from graphnas.ir.keyed import Keyed
+from graphnas.ir.keyed import Keyed, content_key
 from graphnas.ir.literal import Argument, Construction, FrozenDict
 from graphnas.ir.types import TensorType
 
@@ -190,13 +190,41 @@ class Definition(Keyed):
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Child]]:
         """Yield every path and what stands there, this definition first, depth first in the order of registration."""
-        yield prefix, self
-        for name, child in self.children.items():
-            path = f"{prefix}.{name}" if prefix else name
-            if isinstance(child, Definition):
-                yield from child.walk(path)
-            else:
-                yield path, child
+        waiting: list[tuple[str, Child]] = [(prefix, self)]
+        while waiting:
+            path, part = waiting.pop()
+            yield path, part
+            if isinstance(part, Definition):
+                below = [*part.children.items()]
+                waiting += ((f"{path}.{name}" if path else name, child) for name, child in reversed(below))
+
+    def bottom_up(self, is_done: Callable[[Definition], bool]) -> Iterator[Definition]:
+        """Yield what is not done of this definition and those below it, each object once, children before parents.
+
+        What looks at a definition and remembers it goes through this first: it then finds all children remembered,
+        and nests of any depth need no stack.
+
+        Args:
+            is_done: Whether a definition, and with it all below it, can be left out; asked when it is come to.
+        """
+        waiting = [(self, False)]
+        seen: set[int] = set()
+        while waiting:
+            definition, is_next = waiting.pop()
+            if is_next:
+                yield definition
+            elif id(definition) not in seen and not is_done(definition):
+                seen.add(id(definition))
+                waiting.append((definition, True))
+                children = [child for child in definition.children.values() if isinstance(child, Definition)]
+                waiting += ((child, False) for child in reversed(children))
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the content, names and order included: 32 hexadecimal digits."""
+        for definition in self.bottom_up(lambda item: "key" in vars(item)):
+            vars(definition)["key"] = content_key(definition)
+        return str(vars(self)["key"])
 
     @cached_property
     def steps(self) -> tuple[str, ...]:
@@ -228,9 +256,10 @@ class Definition(Keyed):
     @cached_property
     def has_ties(self) -> bool:
         """Whether anything is shared in it or below it."""
-        return bool(self.ties) or any(
-            isinstance(child, Definition) and child.has_ties for child in self.children.values()
-        )
+        for item in self.bottom_up(lambda item: "has_ties" in vars(item)):
+            below = (child for child in item.children.values() if isinstance(child, Definition))
+            vars(item)["has_ties"] = bool(item.ties) or any(child.has_ties for child in below)
+        return bool(vars(self)["has_ties"])
 
     @cached_property
     def is_chain(self) -> bool:

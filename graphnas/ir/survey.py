@@ -81,20 +81,6 @@ def read_paths(root: Definition) -> frozenset[str]:
     return _read_below(root, {})
 
 
-def source_path(root: Definition, path: str) -> str:
-    """Return the path at which what stands at `path` was built."""
-    return resolve_ties(root, path) if has_ties(root) else path
-
-
-def has_ties(root: Definition) -> bool:
-    """Tell whether anything in a definition is shared."""
-    known = vars(root).get("_has_ties")
-    if known is None:
-        below = (child for child in root.children.values() if isinstance(child, Definition))
-        known = vars(root)["_has_ties"] = bool(root.ties) or any(map(has_ties, below))
-    return bool(known)
-
-
 def _read_below(definition: Definition, memo: dict[str, frozenset[str]]) -> frozenset[str]:
     if definition.key not in memo:
         found: set[str] = set()
@@ -110,7 +96,7 @@ def _read_below(definition: Definition, memo: dict[str, frozenset[str]]) -> froz
                     child = definition.child(target)
                     if isinstance(child, Definition):
                         found.update(f"{target}.{path}" for path in _read_below(child, memo))
-        memo[definition.key] = frozenset(source_path(definition, path) for path in found)
+        memo[definition.key] = frozenset(resolve_ties(definition, path) for path in found)
     return memo[definition.key]
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import nn
 
+from graphnas.ir.fingerprint import resolve_ties
 from graphnas.ir.literal import SCALAR_TYPES, format_literal
 from graphnas.ir.module import Definition
 from graphnas.ir.protocols import expansion_of
 from graphnas.ir.report import Argument, ClassReport, Method, Part, Report, TracedCode
-from graphnas.ir.survey import constants_of, guards_of, imports_of, read_paths, shared_of, source_path
+from graphnas.ir.survey import constants_of, guards_of, imports_of, read_paths, shared_of
 from graphnas.ir.trace.definitions import Calls
 from graphnas.ir.trace.prepare import walk
 from graphnas.ir.trace.scope import Call
@@ -86,7 +87,7 @@ def unused_of(root: nn.Module, is_leaf: Callable[[nn.Module, str], bool], defini
     whole: list[str] = []  # leaves that are called: all of theirs is used
     for path, module in walk(root):
         inside = bool(whole) and path.startswith(f"{whole[-1]}.")
-        if not inside and is_leaf(module, path) and source_path(definition, path) in read:
+        if not inside and is_leaf(module, path) and resolve_ties(definition, path) in read:
             whole.append(path)
             inside = True
         for name, parameter in module._parameters.items():
@@ -94,7 +95,7 @@ def unused_of(root: nn.Module, is_leaf: Callable[[nn.Module, str], bool], defini
                 continue
             full = f"{path}.{name}" if path else name
             seen.setdefault(id(parameter), full)
-            if inside or source_path(definition, full) in read:
+            if inside or resolve_ties(definition, full) in read:
                 used.add(id(parameter))
     return tuple(path for key, path in seen.items() if key not in used)
 
