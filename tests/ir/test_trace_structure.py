@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -157,6 +159,139 @@ def test_classes_of_outputs_become_plain_containers_and_are_reported() -> None:
     assert torch.equal(result["features"]["x"], torch.full((2,), 2.0))
     assert result["features"]["scale"] == 1
     assert type(result["points"][0]) is tuple
+
+
+class Row:
+    """What a user keeps per layer: slots, and things that are no tensors."""
+
+    __slots__ = ("kind", "unset", "values")
+
+    def __init__(self, values: Any) -> None:
+        self.kind, self.values = dict, values
+
+
+class Store:
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.named: dict[str, Any] = {}
+        self.limit, self.owner, self.rule = 3, None, len
+
+
+class Fills(nn.Module):
+    """Hands its values out by an object that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, store: Store) -> Tensor:
+        x = self.linear(x)
+        store.rows.append(Row(x))
+        return torch.relu(x)
+
+
+class Remembers(nn.Module):
+    """Makes such an object, has it filled, and returns it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Fills(), Fills()])
+
+    def forward(self, x: Tensor) -> Any:
+        store = Store()
+        for layer in self.layers:
+            x = layer(x, store)
+        store.named["last"] = (x, 3)
+        return Features(x, skip=store)
+
+
+class ReadsStore(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Remembers()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        features = self.body(x)
+        first = features.skip.rows[0]
+        return {"logits": self.head(features.x) + first.values.sum(), "store": features.skip, "row": (first, None)}
+
+
+def _only_tensors(value: Any) -> Any:
+    """Return a result as its source returns it, written down here a second time."""
+    if isinstance(value, Store):
+        return {"named": value.named, "rows": [{"values": row.values} for row in value.rows]}
+    return {"values": value.values} if isinstance(value, Row) else value
+
+
+def test_objects_in_outputs_become_dicts_of_their_attributes_with_tensors() -> None:
+    net, x = ReadsStore(), torch.randn(2, 4)
+    model = trace(net, x)
+    verify(model)
+    made = to_module(model)
+    made.load_state_dict(net.state_dict())
+    expected, result = net(x), made(x)
+    assert list(result) == ["logits", "store", "row"]
+    assert list(result["store"]) == ["named", "rows"]
+    assert [list(row) for row in result["store"]["rows"]] == [["values"], ["values"]]
+    torch.testing.assert_close(result["logits"], expected["logits"], rtol=0, atol=0)
+    torch.testing.assert_close(result["store"], _only_tensors(expected["store"]), rtol=0, atol=0)
+    assert torch.equal(result["row"][0]["values"], expected["row"][0].values)
+    assert model.report is not None
+    assert [note for note in model.report.notes if "plain" in note] == [
+        f"where the model returns {name}, the source returns a plain dict of its attributes that hold tensors"
+        for name in ("Store", "Row")
+    ]
+
+
+class Holder:
+    def __init__(self, **held: Any) -> None:
+        self.__dict__ |= held
+
+
+class Adder(Holder):
+    def __call__(self, x: Tensor) -> Tensor:
+        return x + self.shift  # type: ignore[attr-defined,no-any-return]  # set by name
+
+
+def _holds_itself(x: Tensor) -> Holder:
+    holder = Holder(x=x)
+    holder.parts = [holder]  # type: ignore[attr-defined]  # set by name
+    return holder
+
+
+@pytest.mark.parametrize(
+    ("make", "refused"),
+    [
+        (lambda x: Holder(x=x, count=3, seen={x}), "builtins.set"),
+        (lambda x: Holder(x=x, queue=deque([x])), "collections.deque"),
+        (lambda x: Holder(x=x, get=lambda: x), "builtins.function"),
+        (lambda x: Holder(x=x, add=Adder(shift=x)), "test_trace_structure.Adder"),
+        (lambda x: Adder(shift=x), "test_trace_structure.Adder"),
+        (lambda x: Holder(count=len(x)), "test_trace_structure.Holder"),
+        (_holds_itself, "test_trace_structure.Holder"),
+    ],
+    ids=["set", "deque", "closure", "callable inside", "callable", "no tensor", "cycle"],
+)
+def test_objects_for_which_no_dict_can_stand_are_refused(make: Callable[[Tensor], Any], refused: str) -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x * 2, make(x)
+
+    with pytest.raises(TraceError, match=rf"the root Net uses an argument of type .*{re.escape(refused)}"):
+        trace(Net(), torch.ones(2))
+
+
+def test_modules_in_attributes_of_outputs_are_not_looked_into() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return Holder(y=self.linear(x), net=self, kind=Holder, weight=self.linear.weight)
+
+    assert list(to_module(trace(Net(), torch.ones(2)))(torch.ones(2))) == ["weight", "y"]
 
 
 def test_a_record_as_argument_of_a_leaf_is_refused() -> None:

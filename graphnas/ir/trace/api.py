@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -433,7 +433,9 @@ def _fake(value: Any, mode: FakeTensorMode, real: dict[int, torch.Tensor]) -> An
 def _changed_classes(result: Any) -> Iterator[str]:
     for kind in special_classes(result):
         plain = "tuple" if issubclass(kind, tuple) else "list" if issubclass(kind, list) else "dict"
-        yield f"where the model returns {kind.__name__}, the source returns a plain {plain}"
+        has_parts = issubclass(kind, (tuple, list, dict)) or is_dataclass(kind)
+        which = "" if has_parts else " of its attributes that hold tensors"
+        yield f"where the model returns {kind.__name__}, the source returns a plain {plain}{which}"
 
 
 def _graph_keys(calls: Calls) -> dict[str, tuple[str, ...]]:

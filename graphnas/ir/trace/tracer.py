@@ -38,7 +38,7 @@ from graphnas.ir.trace.leaf import is_torch_leaf
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Constants, Lifted, Scope
 from graphnas.ir.trace.state import Change, StateWatch, assign_attribute
-from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes
+from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes, without_objects
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
 
 _SYMBOLIC_READS = frozenset({"size", "stride", "dim", "ndimension", "numel", "nelement", "__len__"})
@@ -357,7 +357,7 @@ class ModuleTracer(torch.fx.Tracer):
             self._keep_state(self._watch.changes_of(module))
             if outer is None:  # what modules bound on others
                 self._keep_state(self._watch.changes())
-            inner.graph.output(self._argument(result))
+            inner.graph.output(self._argument(without_objects(result)))
         except BaseException:
             if self.failed_at is None:
                 self.failed_at = first
@@ -375,13 +375,14 @@ class ModuleTracer(torch.fx.Tracer):
         positional = [_Node(value) for value, _, keyword_only in passed if not keyword_only]
         named = {str(node.target): _Node(value) for value, node, keyword_only in passed if keyword_only}
         positional += [lifted.value for lifted in inner.lifted]
-        node = self._record("call_module", self._relative(path), positional, named, result, place)
+        returned = without_objects(result)
+        node = self._record("call_module", self._relative(path), positional, named, returned, place)
         node.meta["call"] = (first, len(calls) - 1)
-        for leaf in leaves(result):
+        for leaf in leaves(returned):
             self._origins.setdefault(id(leaf), (leaf, first))
         for _, (value, _) in inner.nodes.items():
             self._origins.setdefault(id(value), (value, first))
-        self._bind(result, node, place)
+        self._bind(returned, node, place)
         return result
 
     def _keep_state(self, changes: list[Change]) -> None:
