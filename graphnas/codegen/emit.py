@@ -44,6 +44,9 @@ _WRITTEN: LRU[str] = LRU(2048)
 _METHODS: LRU[str] = LRU(8192)
 """Methods written so far, in the same way."""
 
+_STATEMENTS: LRU[str] = LRU(32768)
+"""Statements of methods, in the same way: a changed method has few that are new."""
+
 
 def to_source(model: Model, *, decisions: Mapping[str, Literal] | None = None, inline: bool = False) -> str:
     """Return the source of a model: one file that needs torch, and the user's own modules for basic units.
@@ -115,8 +118,20 @@ def _method(function: Function, spelled: Mapping[str, str]) -> str:
     key = (function, tuple(spelled[path] for path in syntax.references_in(function)))
     text = _METHODS.get(key)
     if text is None:
-        text = textwrap.indent(cst.Module([Renderer(spelled).function(function)]).code, "    ")
+        body = "".join([_statement(item, spelled) for item in function.body or (Tree("pass"),)])
+        head = cst.Module([Renderer(spelled).function(function._replace(body=()))]).code.removesuffix("    pass\n")
+        text = textwrap.indent(head + textwrap.indent(body, "    "), "    ")
         _METHODS.put(key, text)
+    return text
+
+
+def _statement(tree: Tree, spelled: Mapping[str, str]) -> str:
+    """Return the text of a statement, not indented."""
+    key = (tree, tuple([spelled[path] for path in syntax.references_in(tree)]))
+    text = _STATEMENTS.get(key)
+    if text is None:
+        text = cst.Module([Renderer(spelled).statement(tree)]).code
+        _STATEMENTS.put(key, text)
     return text
 
 
@@ -191,4 +206,5 @@ def clear_cache() -> None:
     """Forget the classes that were generated so far, as a measurement of a cold start wants it."""
     _WRITTEN.clear()
     _METHODS.clear()
+    _STATEMENTS.clear()
     forget_methods()
