@@ -88,36 +88,52 @@ def visits(definition: Definition, built: Sequence[str]) -> list[Visit] | None:
 
 
 def _visits(root: Definition, found: Definition, path: str, built: frozenset[str]) -> Iterator[Visit]:
-    def resolved(name: str) -> str:
-        return resolve_ties(root, _join(path, name))
-
-    base = None if found.base is None else _module(found.base)
-    tensors: dict[str, str | None] = {name: resolved(name) for name in (*found.parameters, *found.buffers)}
+    base = None if found.base is None else _leaf(found.base)[0]
+    present = dict.fromkeys((*found.parameters, *found.buffers), True)
     if base is not None:
-        for name, tensor in (*base._parameters.items(), *base._buffers.items()):
-            tensors.setdefault(name, None if tensor is None else resolved(name))
-    yield Visit(path, None if base is None else type(base), tensors, base)
+        present |= {name: there for name, there in base.tensors.items() if name not in present}
+    module = None if base is None else base.module
+    yield Visit(path, None if module is None else type(module), _resolved(root, path, present), module)
     for name, child in found.children.items():
         here = _join(path, name)
-        if (not path and name not in built) or resolve_ties(root, here) != here:
+        if (not path and name not in built) or (root.has_ties and resolve_ties(root, here) != here):
             continue
         if isinstance(child, Definition):
             yield from _visits(root, child, here, built)
             continue
-        for below, module in _module(child).named_modules():
-            place = _join(here, below)
-            own = {
-                key: None if tensor is None else resolve_ties(root, _join(place, key))
-                for key, tensor in (*module._parameters.items(), *module._buffers.items())
-            }
-            yield Visit(place, type(module), own, module)
+        for part in _leaf(child):
+            place = _join(here, part.path)
+            yield Visit(place, type(part.module), _resolved(root, place, part.tensors), part.module)
+
+
+def _resolved(root: Definition, path: str, present: Mapping[str, bool]) -> dict[str, str | None]:
+    """Return tensors by name, as paths under which they were built, None for those that are absent."""
+    prefix = f"{path}." if path else ""
+    if not root.has_ties:
+        return {name: f"{prefix}{name}" if there else None for name, there in present.items()}
+    return {name: resolve_ties(root, f"{prefix}{name}") if there else None for name, there in present.items()}
+
+
+class _Part(NamedTuple):
+    """A module of a leaf, the leaf itself first: its path in it, and which of its tensors are there."""
+
+    path: str
+    module: nn.Module
+    tensors: Mapping[str, bool]
 
 
 @lru_cache(maxsize=1024)
-def _module(spec: ModuleSpec) -> nn.Module:
+def _leaf(spec: ModuleSpec) -> tuple[_Part, ...]:
     if spec.wrappers:
         raise GraphNASError(f"{spec.type} computes its parameters")
-    return instantiate(spec, "meta")
+    return tuple(
+        _Part(
+            path,
+            module,
+            {name: item is not None for name, item in (*module._parameters.items(), *module._buffers.items())},
+        )
+        for path, module in instantiate(spec, "meta").named_modules()
+    )
 
 
 def pieces(graph: Graph) -> list[Piece]:
