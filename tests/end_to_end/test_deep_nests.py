@@ -30,6 +30,11 @@ class Shell(nn.Module):
         return self.inner(x) + 1  # type: ignore[no-any-return]  # modules return anything
 
 
+class Endless(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return self(x)  # type: ignore[no-any-return]  # modules return anything
+
+
 def nest(depth: int) -> nn.Module:
     net: nn.Module = nn.Linear(8, 8)
     for _ in range(depth):
@@ -70,3 +75,9 @@ def test_a_deep_nest_is_edited_and_drawn(model: Model, tmp_path: Path) -> None:
     assert "tanh" in graphnas.to_source(edit.result)
     for suffix in ("dot", "mmd", "json", "svg"):
         assert graphnas.draw(edit.result, tmp_path / f"nest.{suffix}", base=model)
+
+
+@pytest.mark.parametrize("net", [nest(400), nest(1200), Endless()], ids=["deep", "deeper than a walk", "endless"])
+def test_what_is_too_deep_for_the_stack_is_refused_with_the_remedy(net: nn.Module) -> None:
+    with pytest.raises(graphnas.TraceError, match=r"RecursionError: .*raise the limit with sys.setrecursionlimit"):
+        graphnas.trace(net, (X,))

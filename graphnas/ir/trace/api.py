@@ -27,7 +27,7 @@ from graphnas.ir.trace.from_fx import graph_of
 from graphnas.ir.trace.imported import module_and_inputs
 from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torch_leaf, spec_of
 from graphnas.ir.trace.patch import TracedFakeMode
-from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, walk
+from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, too_deep, walk
 from graphnas.ir.trace.scope import Constants
 from graphnas.ir.trace.standins import StandInNeededError, Use, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
@@ -73,9 +73,13 @@ def trace(
     >>> [f"{site.type} {site.node.type}" for site in model.sites]
     ['Linear f32[1, 2]', 'ReLU f32[1, 2]']
     """
-    root, args, kwargs = module_and_inputs(module, example_inputs, dict(example_kwargs or {}))
-    with recorded_so_far(), uncached(root):
-        return _Session(root, args, kwargs, is_leaf).run()
+    try:
+        root, args, kwargs = module_and_inputs(module, example_inputs, dict(example_kwargs or {}))
+        with recorded_so_far(), uncached(root):
+            return _Session(root, args, kwargs, is_leaf).run()
+    except RecursionError as error:
+        name = type(module).__name__
+        raise TraceError(f"{name} cannot be traced: {type(error).__name__}: {error}; {too_deep()}") from error
 
 
 class _Session:
@@ -338,9 +342,10 @@ class _Session:
         if isinstance(error, TraceError):
             raise error
         name = f"{type(failed).__name__} at {path!r}" if path else f"the root {type(failed).__name__}"
+        remedy = too_deep() if isinstance(error, RecursionError) else "check that the example inputs fit the model"
         raise TraceError(
-            f"{location or 'unknown place'}: {name} failed while being traced: {reason}; check that the example inputs "
-            "fit the model, or make the failing module a leaf with @graphnas.basic_unit",
+            f"{location or 'unknown place'}: {name} failed while being traced: {reason}; {remedy}, or make the failing "
+            "module a leaf with @graphnas.basic_unit",
             module=path,
             location=location,
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from types import ModuleType
 from typing import Any
@@ -27,6 +28,7 @@ def copy_structure(module: nn.Module) -> nn.Module:
 
     Raises:
         TraceError: Something in the model cannot be copied.
+        RecursionError: What it holds is nested too deep for `copy.deepcopy`.
     """
     memo: dict[int, Any] = {}
     graphs: list[nn.Module] = []
@@ -46,11 +48,21 @@ def copy_structure(module: nn.Module) -> nn.Module:
             children = {name: copy.deepcopy(child, memo) for name, child in part._modules.items()}
             vars(memo[id(part)])["_modules"] = children
         return copy.deepcopy(module, memo)
+    except RecursionError:
+        raise  # `trace` says what to do about it
     except Exception as error:
         raise TraceError(
             f"{type(module).__name__} cannot be copied for tracing: {type(error).__name__}: {error}; "
             "keep locks, files and the like off the model"
         ) from error
+
+
+def too_deep() -> str:
+    """Return what to do about a `RecursionError`."""
+    return (
+        "modules, or what they hold, stand in one another too deep for Python's stack of "
+        f"{sys.getrecursionlimit()} frames; if this is no endless loop, raise the limit with sys.setrecursionlimit"
+    )
 
 
 def _copy_of_leaf(module: nn.Module) -> nn.Module:
