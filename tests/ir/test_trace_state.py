@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -344,3 +345,33 @@ def test_tensors_in_the_same_memory_are_refused_where_one_is_changed() -> None:
     repeatedly(Shared(is_changed=False), torch.randn(2, 4))
     with pytest.raises(TraceError, match=r"'whole' is changed in place and lies in the same memory as 'part'.*keep"):
         trace(Shared(is_changed=True), torch.randn(2, 4))
+
+
+class Stepping(nn.Module):
+    """Changes buffers in place, by numbers alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Tensor
+        self.steps: Tensor
+        self.register_buffer("seen", torch.zeros(4))
+        self.register_buffer("steps", torch.zeros(4), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps.mul_(0.5)
+        if self.training:
+            self.seen += 1
+        return x + self.seen + self.steps
+
+
+@pytest.mark.parametrize("is_leaf", [False, True])
+def test_a_trace_leaves_buffers_as_they_are(is_leaf: bool) -> None:
+    net = nn.Sequential(Stepping(), nn.Linear(4, 4))
+    net[0].get_buffer("steps").fill_(2)
+    if is_leaf:
+        trace(net, torch.randn(2, 4), is_leaf=lambda module, path: isinstance(module, Stepping))
+    else:
+        repeatedly(copy.deepcopy(net), torch.randn(2, 4))
+        trace(net, torch.randn(2, 4))
+    assert net[0].get_buffer("seen").tolist() == [0] * 4
+    assert net[0].get_buffer("steps").tolist() == [2] * 4

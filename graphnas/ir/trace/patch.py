@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from graphnas.ir.trace.structure import map_leaves
 
 
 class CallReceiver(Protocol):
@@ -39,6 +41,9 @@ class TracedFakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]  # torch 
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tracer = ACTIVE.get()
+        if func._schema.is_mutable:
+            # Torch would execute some operations on the tensors of the model itself, those with numbers such as `+= 1`.
+            args, kwargs = map_leaves((args, kwargs or {}), self._without_data)
         if tracer is None:
             return super().__torch_dispatch__(func, types, args, kwargs)
         token = ACTIVE.set(None)
@@ -50,6 +55,10 @@ class TracedFakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]  # torch 
             return result
         finally:
             ACTIVE.reset(token)
+
+    def _without_data(self, value: Any) -> Any:
+        is_real = isinstance(value, torch.Tensor) and not isinstance(value, FakeTensor)
+        return self.from_tensor(value) if is_real else value  # the same one for the same tensor
 
 
 _PATCH_LOCK = threading.Lock()
