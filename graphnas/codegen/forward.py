@@ -13,8 +13,9 @@ from graphnas.codegen.holders import Holders
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.modes import merge_modes
 from graphnas.codegen.rolling import roll
-from graphnas.codegen.schedule import Schedule, is_grad_switch, is_in_place_operator, is_setitem, schedule
+from graphnas.codegen.schedule import Schedule, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
+from graphnas.ir.effects import is_grad_switch, is_in_place_operator, is_setitem
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import FrozenDict, FrozenList, Value
 from graphnas.ir.module import Definition, Forward

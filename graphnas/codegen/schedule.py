@@ -9,11 +9,19 @@ to move. Guards and values that nothing comes of are left out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 
-from graphnas.ir.effects import GRAD_SWITCH, assigned_paths, is_pure
+from graphnas.ir.effects import (
+    assigned_paths,
+    is_getitem,
+    is_grad_switch,
+    is_in_place_operator,
+    is_pure,
+    is_setitem,
+    live_nodes,
+)
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, Value, values_in
 from graphnas.ir.module import Definition
@@ -21,16 +29,7 @@ from graphnas.ir.types import MappingType, ScalarType, SequenceType, Type
 
 _MAX_DEPTH = 4
 _MAX_SIZE = 22
-_IN_PLACE_OPERATORS = frozenset(
-    f"operator:i{name}"
-    for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
-) | {"operator:itruediv", "operator:ixor"}
 _UPDATING_METHODS = {"add_": "iadd", "sub_": "isub", "mul_": "imul", "div_": "itruediv"}
-_RANDOM = frozenset(
-    {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
-    | {"feature_dropout", "gumbel_softmax", "multinomial", "normal", "poisson", "rand_like", "randint", "randn"}
-    | {"randint_like", "randn_like", "randperm", "rrelu", "manual_seed", "fractional_max_pool2d"}
-)
 
 
 @dataclass(frozen=True)
@@ -70,50 +69,9 @@ class Schedule:
         return tuple(found)
 
 
-def is_in_place_operator(node: Node) -> bool:
-    """Tell whether the node is `x += y` or one of its like."""
-    return node.operation.kind == "function" and node.operation.target in _IN_PLACE_OPERATORS
-
-
-def is_setitem(node: Node) -> bool:
-    """Tell whether the node is `x[i] = y`."""
-    return node.operation.kind == "function" and node.operation.target == "operator:setitem"
-
-
-def is_getitem(node: Node) -> bool:
-    """Tell whether the node is `x[i]`."""
-    return node.operation.kind == "function" and node.operation.target == "operator:getitem"
-
-
-def is_grad_switch(node: Node) -> bool:
-    """Tell whether the node turns the recording of gradients on or off from there on."""
-    return node.operation.target == GRAD_SWITCH and len(node.args) == 1 and type(node.args[0]) is bool
-
-
 def schedule(graph: Graph, definition: Definition) -> Schedule:
     """Return the statements of a graph; `definition` says what its paths stand for."""
     return _Scheduler(graph, definition).run()
-
-
-def is_droppable(node: Node) -> bool:
-    """Tell whether a value that nobody takes need not be computed: nothing else comes of it, and no random number."""
-    if is_pure(node):
-        return True
-    operation = node.operation
-    name = operation.target.rpartition(":")[2].rpartition(".")[2]
-    if (
-        operation.kind in ("module", "assign")
-        or name in _RANDOM
-        or operation.target in (GRAD_SWITCH, "torch:_assert_async")
-        or is_in_place_operator(node)
-        or is_setitem(node)
-    ):
-        return False
-    if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):
-        return False
-    if operation.kind == "function" and not operation.target.startswith(("torch:", "torch.")):
-        return False
-    return not any(item is True for item in node.args)
 
 
 class _Pending:
@@ -170,7 +128,7 @@ class _Scheduler:
         self.assigned = assigned_paths(definition)
 
     def run(self) -> Schedule:
-        live = _named_alike(_live(self.graph))
+        live = _named_alike(live_nodes(self.graph))
         self.types: dict[str, Type] = {
             **{item.name: item.type for item in self.graph.inputs},
             **{node.name: node.type for node in live},
@@ -374,16 +332,6 @@ class _Scheduler:
             self.plan.last_use[name] = len(self.plan.steps)
 
 
-def _live(graph: Graph) -> list[Node]:
-    wanted = {value.name for value in graph.output_values}
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if node.name in wanted or not is_droppable(node):
-            kept.append(node)
-            wanted.update(value.name for value in node.inputs)
-    return kept[::-1]
-
-
 def _update(before: list[Node], node: Node, uses: dict[str, int]) -> tuple[str, Argument] | None:
     """Return operator and operand where the last two nodes take an item and change it, and `node` puts it back."""
     if len(before) < 2 or not is_setitem(node) or node.args[2] != Value(before[-1].name):
@@ -399,7 +347,7 @@ def _update(before: list[Node], node: Node, uses: dict[str, int]) -> tuple[str, 
     return None if operator is None else (operator, changed.args[1])
 
 
-def _named_alike(nodes: list[Node]) -> list[Node]:
+def _named_alike(nodes: Sequence[Node]) -> list[Node]:
     """Give an item without a name the one that the same item has elsewhere: `states = outputs[0]` in a loop."""
     sources = {node.name: node.hint for node in nodes}
     hints: dict[tuple[str, Argument], dict[str, None]] = {}

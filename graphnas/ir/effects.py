@@ -6,13 +6,12 @@ kept. What belongs here is knowledge of operations; walking a model does not.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import values_in
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition
-from graphnas.ir.types import MappingType, SequenceType, Type
+from graphnas.ir.types import MappingType, ScalarType, SequenceType, Type
 
 GRAD_SWITCH = "torch:set_grad_enabled"
 """The operation that turns the recording of gradients on or off from there on."""
@@ -32,6 +31,33 @@ _IN_PLACE = frozenset(
     f"i{name}"
     for name in ("add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub")
 ) | {"itruediv", "ixor"}
+_RANDOM = frozenset(
+    {"bernoulli", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand"}
+    | {"feature_dropout", "gumbel_softmax", "multinomial", "normal", "poisson", "rand_like", "randint", "randn"}
+    | {"randint_like", "randn_like", "randperm", "rrelu", "manual_seed", "fractional_max_pool2d"}
+    | {"multi_head_attention_forward", "scaled_dot_product_attention"}
+)
+
+
+def is_in_place_operator(node: Node) -> bool:
+    """Tell whether the node is `x += y` or one of its like."""
+    module, _, name = node.operation.target.partition(":")
+    return node.operation.kind == "function" and module == "operator" and name in _IN_PLACE
+
+
+def is_setitem(node: Node) -> bool:
+    """Tell whether the node is `x[i] = y`."""
+    return node.operation.kind == "function" and node.operation.target == "operator:setitem"
+
+
+def is_getitem(node: Node) -> bool:
+    """Tell whether the node is `x[i]`."""
+    return node.operation.kind == "function" and node.operation.target == "operator:getitem"
+
+
+def is_grad_switch(node: Node) -> bool:
+    """Tell whether the node turns the recording of gradients on or off from there on."""
+    return node.operation.target == GRAD_SWITCH and len(node.args) == 1 and type(node.args[0]) is bool
 
 
 def is_pure(node: Node) -> bool:
@@ -102,12 +128,63 @@ def reshapes(node: Node) -> bool:
     return node.operation.kind == "method" and node.operation.target in RESHAPING
 
 
+def is_droppable(node: Node) -> bool:
+    """Tell whether a value that nobody takes need not be computed: nothing else comes of it, and no random number."""
+    if is_pure(node):
+        return True
+    operation = node.operation
+    name = operation.target.rpartition(":")[2].rpartition(".")[2]
+    if (
+        operation.kind in ("module", "assign")
+        or name in _RANDOM
+        or operation.target in (GRAD_SWITCH, "torch:_assert_async")
+        or is_in_place_operator(node)
+        or is_setitem(node)
+    ):
+        return False
+    if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):
+        return False
+    if operation.kind == "function" and not operation.target.startswith(("torch:", "torch.")):
+        return False
+    return not any(item is True for item in node.args)
+
+
 def live_nodes(graph: Graph) -> tuple[Node, ...]:
     """Return the nodes that something comes of: the output or an effect. Guards do not keep a node alive."""
     wanted = {value.name for value in graph.output_values}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if node.name in wanted or not is_pure(node):
+        if node.name in wanted or not is_droppable(node):
             kept.append(node)
-            wanted.update(value.name for value in values_in((node.args, node.kwargs)))
-    return tuple(reversed(kept))
+            wanted.update(value.name for value in node.inputs)
+    return _without_idle_switches(kept[::-1])
+
+
+def _without_idle_switches(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Leave out switches of gradients that switch to what is in force, or are undone before any tensor."""
+    switches = [node.args[0] for node in nodes if is_grad_switch(node)]
+    if not switches:
+        return tuple(nodes)
+    enabled = switches[-1]  # what is put back at the end was in force at the start
+    waiting: Node | None = None
+    found: list[Node] = []
+    for node in nodes:
+        if is_grad_switch(node):
+            waiting = node
+            continue
+        if waiting is not None and not _is_without_gradient(node):
+            if waiting.args[0] is not enabled:
+                found.append(waiting)
+                enabled = waiting.args[0]
+            waiting = None
+        found.append(node)
+    if waiting is not None and waiting.args[0] is not enabled:
+        found.append(waiting)
+    return tuple(found)
+
+
+def _is_without_gradient(node: Node) -> bool:
+    """Tell whether computing a node records nothing for gradients: it reads an attribute, a size or a number."""
+    if node.operation.kind in ("attribute", "training"):
+        return True
+    return is_pure(node) and isinstance(node.type, ScalarType)

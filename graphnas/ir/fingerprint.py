@@ -5,11 +5,11 @@ leaves; shapes, trainability and recorded initialisation of parameters; the byte
 go to the very same module or tensor; evaluation and training graphs; labels, kinds and candidates of open decisions.
 
 What does not: names of values, inputs, children, parameters and classes, the order of attributes, containers without a
-forward, hints, types of values, labels of nodes and leaves, locations, guards, the pure nodes that serve guards or
-nothing, where and how often an attribute, an item of a sequence or a size is read, and whether a buffer is saved. Nor
-does a module that is never called, or a parameter that is never read: nothing computed depends on it, although it is
-part of the `state_dict` and of the `key`. A recorded initialisation counts even where it touches such a parameter,
-since it draws random numbers.
+forward, hints, types of values, labels of nodes and leaves, locations, guards, the nodes that serve guards or nothing
+and that the source leaves out, where and how often an attribute, an item of a sequence or a size is read, and whether a
+buffer is saved. Nor does a module that is never called, or a parameter that is never read: nothing computed depends on
+it, although it is part of the `state_dict` and of the `key`. A recorded initialisation counts even where it touches
+such a parameter, since it draws random numbers.
 
 Instances are numbered by their first use. A definition is hashed once and the hash is kept on the object, so that after
 an edit only the edited path is hashed again. Equality of names and order is `key` (`graphnas.ir.keyed`).
@@ -31,7 +31,7 @@ from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 from graphnas.ir.types import Type
 
-FINGERPRINT_VERSION = 2
+FINGERPRINT_VERSION = 3
 """Counts changes of what a fingerprint covers; part of every fingerprint."""
 
 _TAG = f"graphnas-fingerprint-{FINGERPRINT_VERSION}"

@@ -1,4 +1,4 @@
-"""What counts of a read: its value, not its place."""
+"""What counts: values and effects, not where something is read or what comes to nothing."""
 
 from __future__ import annotations
 
@@ -58,3 +58,43 @@ def test_a_size_before_a_reshape_in_place_is_not_that_after_it() -> None:
         assert torch.equal(Reshaped(early)(x), to_module(model)(x))
         assert str(model.site(":add").node.type) == "f32[2, 4]"
         assert verified(model) == model
+
+
+class Plain(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = x * 2
+        return x.exp() + y
+
+
+class Idle(nn.Module):
+    """Computes the same, with values that nobody takes and switches that switch nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.sin()
+        with torch.no_grad():
+            x.cos()
+        with torch.no_grad(), torch.enable_grad(), torch.no_grad():
+            n = x.shape[0]
+            with torch.no_grad():
+                y = x * 2
+        x.flatten(0).view(n, -1)
+        return x.exp() + y
+
+
+class Ungraded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return x.exp() + x * 2
+
+
+def test_what_comes_to_nothing_does_not_count() -> None:
+    x = torch.randn(2, 4, requires_grad=True)
+    models = [trace(kind(), x) for kind in (Plain, Idle, Ungraded)]
+    assert models[0].fingerprint == models[1].fingerprint != models[2].fingerprint
+    for kind, model in zip((Plain, Idle, Ungraded), models, strict=True):
+        y, z = kind()(x), to_module(model)(x)
+        assert torch.equal(y, z)
+        assert y.requires_grad == z.requires_grad
+        if y.requires_grad:
+            assert torch.equal(*(torch.autograd.grad(value.sum(), x)[0] for value in (y, z)))
