@@ -137,7 +137,7 @@ class _Writer:
         self.holders = Holders(self.last_use, self.variable)
         self.hints = {node.name: node.hint for node in graph.nodes}
         self.places = {node.name: place for place, node in enumerate(graph.nodes)}
-        self.taken = {*self.variable, *self.hints.values()}  # by a variable so far, or by one that the user named
+        self.taken = {*self.variable}  # by a variable so far
         self.copies: dict[str, int] = {}
         self.values = {name: [name] for name in self.variable}
         self.body: list[Statement] = []
@@ -256,7 +256,7 @@ class _Writer:
             return
         if self.hints.get(held, held) != node.hint or not names.is_usable(node.hint):
             return
-        alias = self._kept_name(held, node)
+        alias = self._kept_name(held, position, node)
         self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
         self.holders.release(node.hint)
         values = self.values.pop(node.hint)
@@ -284,17 +284,23 @@ class _Writer:
         later = bisect_right(positions, start)
         return later < len(positions) and positions[later] < end
 
-    def _kept_name(self, value: str, taker: Node) -> str:
+    def _kept_name(self, value: str, position: int, taker: Node) -> str:
         """Return `shortcut` for what is added after `taker` took its name, and `x1`, `x2` for the rest."""
         late = [item for item in self.graph.uses(Value(value)) if self.places[item.name] > self.places[taker.name]]
+        end = self.last_use[value]
         if len(late) == 1 and late[0].operation.target in _ADDING:
-            return next((name for name in names.ALIASES if name not in self.taken), "") or self._numbered("kept", 2)
-        return self._numbered(taker.hint, 1)
+            free = (name for name in names.ALIASES if not self._is_taken(name, position, end))
+            return next(free, "") or self._numbered("kept", 2, position, end)
+        return self._numbered(taker.hint, 1, position, end)
 
-    def _numbered(self, base: str, first: int) -> str:
-        """Return `base` with a number that nobody has; the search goes on where the last one ended."""
+    def _is_taken(self, name: str, start: int, end: int) -> bool:
+        """Tell whether a variable had the name before, or the user gives it to another value between two steps."""
+        return name in self.taken or self._is_rebound(name, start, end)
+
+    def _numbered(self, base: str, first: int, start: int, end: int) -> str:
+        """Return `base` with a number that is not taken; the search goes on where the last one ended."""
         number = self.copies.get(base, first)
-        while names.numbered(base, number) in self.taken:
+        while self._is_taken(names.numbered(base, number), start, end):
             number += 1
         self.copies[base] = number
         return names.numbered(base, number)
