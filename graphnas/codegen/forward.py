@@ -178,7 +178,7 @@ class _Writer:
         found: dict[str, list[int]] = {}
         for position, node in enumerate(self.plan.steps):
             for item in (node, *self.plan.unpacked.get(node.name, ())):
-                if item is not None and item.hint:
+                if item is not None and item.hint and item.name in self.last_use:
                     found.setdefault(item.hint, []).append(position)
         return found
 

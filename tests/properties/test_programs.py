@@ -59,6 +59,19 @@ def test_generated_source_computes_what_the_module_computes(source: str) -> None
         assert same(expected, called(generated, x, training=training)), text
 
 
+@settings(max_examples=40)
+@given(programs())
+def test_generated_source_is_a_fixed_point(source: str) -> None:
+    x = torch.randn(3, 8)
+    model = graphnas.trace(recorded(source), x)
+    text = to_source(model)
+    with graphnas.recording():
+        generated = to_module(model)
+    again = graphnas.trace(generated, x)
+    assert again.fingerprint == model.fingerprint
+    assert to_source(again) == text
+
+
 def edit(rewriter: Rewriter, model: Model, data: st.DataObject) -> None:
     """Apply one random edit."""
     site, other = (data.draw(st.sampled_from(model.sites)) for _ in range(2))
