@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from graphnas.codegen import syntax
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import path_expression
@@ -71,12 +73,16 @@ class Expressions:
         definition: What paths start from.
         literals: Writes arguments; knows how values are spelled.
         owner: What a graph of the constructor builds; empty for a forward.
+        unnamed: Values that the source gives no name, whatever they were called.
     """
 
-    def __init__(self, definition: Definition, literals: Literals, owner: str = "") -> None:
+    def __init__(
+        self, definition: Definition, literals: Literals, owner: str = "", unnamed: Container[str] = ()
+    ) -> None:
         self.definition = definition
         self.literals = literals
         self.owner = owner
+        self.unnamed = unnamed
 
     def write(self, node: Node) -> Expression:
         """Return the expression that computes the value of a node.
@@ -167,4 +173,5 @@ class Expressions:
 
     def _site(self, node: Node, name: str) -> Site:
         operation = node.operation.target.rpartition(":")[2].rpartition(".")[2]
-        return Site(name, self.owner or node.hint.rstrip("_0123456789") or operation, 1 if self.owner else 2)
+        hint = "" if node.name in self.unnamed else node.hint.rstrip("_0123456789")
+        return Site(name, self.owner or hint or operation, 1 if self.owner else 2)

@@ -126,7 +126,8 @@ class _Writer:
         self.graph = graph
         self.plan: Schedule = schedule(graph, definition)
         self.literals = Literals(self._value)
-        self.expressions = Expressions(definition, self.literals, owner)
+        returned = graph.output.name if isinstance(graph.output, Value) and not graph.uses(graph.output) else ""
+        self.expressions = Expressions(definition, self.literals, owner, unnamed=(returned,))
         self.variable: dict[str, str] = {item.name: item.name for item in graph.inputs}
         self.types: dict[str, Type] = {
             **{item.name: item.type for item in graph.inputs},
