@@ -16,7 +16,8 @@ import libcst as cst
 from graphnas.codegen import names
 from graphnas.codegen.imports import RESERVED, Imports
 from graphnas.codegen.licence import notice
-from graphnas.codegen.modules import Imported, SourceModule, Statement, belongs, is_library, is_tool, read_module
+from graphnas.codegen.modules import Imported, SourceModule, belongs, is_library, is_tool, read_module
+from graphnas.codegen.render import Statement
 from graphnas.errors import CodegenError
 
 

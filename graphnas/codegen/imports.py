@@ -58,11 +58,6 @@ class Imports:
             return f"{self._module(module, module)}.{qualname}"
         return self._from(module, qualname)
 
-    def include(self, other: Imports) -> None:
-        """Add what another collection holds."""
-        self.modules.update(other.modules)
-        self.names.update(other.names)
-
     def bound_names(self) -> set[str]:
         """Return the names that the imports bind."""
         modules = {module.partition(".")[0] if alias == module else alias for module, alias in self.modules.items()}
@@ -105,12 +100,8 @@ class Imports:
         name, _, rest = qualname.partition(".")
         known = self.names.get((module, name))
         if known is None:
-            used = {*self._taken, *self.names.values(), *RESERVED}
-            if (module, name) in _WELL_KNOWN:
-                used.discard(name)
-            known, number = name, 2
-            while known in used:
-                known, number = f"{name}_{number}", number + 1
+            reserved = RESERVED - {name} if (module, name) in _WELL_KNOWN else RESERVED
+            known = self._free(name, self._taken | reserved)
             self.names[(module, name)] = known
         return f"{known}.{rest}" if rest else known
 

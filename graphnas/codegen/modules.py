@@ -12,16 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import libcst as cst
 from libcst import matchers
 from libcst.metadata import ExpressionContextProvider, MetadataWrapper, PositionProvider, ScopeProvider
 
+from graphnas.codegen.render import Statement
 from graphnas.codegen.scoping import Names, References, Rewrite, Stores
 from graphnas.errors import CodegenError
-
-Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 _TOOL = "graphnas"
 _LIBRARIES = frozenset({"torch", "safetensors", "builtins", "__future__"})
