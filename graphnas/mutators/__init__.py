@@ -2,19 +2,15 @@
 
 The stack, lowest first::
 
-    domain < choice < fixed < decided < value_choice < layer_choice, repeat
-    domain < mutator < construct < serialize < space
+    domain < choices < mutator < construct < serialize < space
 """
 
 from __future__ import annotations
 
+from graphnas.mutators.choices import LayerChoice, Repeat, ValueChoice, fixed_arch
 from graphnas.mutators.domain import Categorical, Decision, Decisions, Domain
-from graphnas.mutators.fixed import fixed_arch
-from graphnas.mutators.layer_choice import LayerChoice
 from graphnas.mutators.mutator import Mutator, Sampler, replay
-from graphnas.mutators.repeat import Repeat
 from graphnas.mutators.space import ModelSpace
-from graphnas.mutators.value_choice import ValueChoice
 
 __all__ = [
     "Categorical",

@@ -13,7 +13,7 @@ from torch import nn
 
 from graphnas.ir.protocols import Resolvable
 from graphnas.ir.record import Record, is_model_wrapped, record_of, recording
-from graphnas.mutators.fixed import Fixation, in_force
+from graphnas.mutators.choices.fixed import Fixation, in_force
 
 
 @dataclass(frozen=True)

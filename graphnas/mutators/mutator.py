@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from graphnas.errors import DecisionError, GraphNASError, MutationError
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.rewrite import Rewriter
-from graphnas.mutators.choice import as_decision
+from graphnas.mutators.choices.choice import as_decision
 from graphnas.mutators.domain import (
     MUTATOR_MARK,
     Categorical,

@@ -27,7 +27,8 @@ from graphnas.ir.model import Model, Mutation
 from graphnas.ir.record import record_of
 from graphnas.ir.trace import trace
 from graphnas.ir.verify import verified
-from graphnas.mutators.choice import Collector
+from graphnas.mutators.choices.choice import Collector
+from graphnas.mutators.choices.fixed import Fixation
 from graphnas.mutators.construct import Construction
 from graphnas.mutators.domain import (
     MUTATOR_MARK,
@@ -37,7 +38,6 @@ from graphnas.mutators.domain import (
     check_decisions,
     unknown_label,
 )
-from graphnas.mutators.fixed import Fixation
 from graphnas.mutators.mutator import Given, Mutator, RandomCandidate, Sampler, checked_label, replay
 from graphnas.mutators.serialize import (
     class_reference,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack
-from graphnas.mutators.choice import Nature, declare
+from graphnas.mutators.choices.choice import Nature, declare
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Decisions, Domain, missing_label, unknown_label
 
 _FIXED = "fixed"

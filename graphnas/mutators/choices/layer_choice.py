@@ -9,9 +9,9 @@ from torch import nn
 
 from graphnas.errors import DecisionError
 from graphnas.ir.protocols import Expansion
-from graphnas.mutators.choice import check_prior, choose_label
+from graphnas.mutators.choices.choice import check_prior, choose_label
+from graphnas.mutators.choices.fixed import declare_and_decide
 from graphnas.mutators.domain import Categorical
-from graphnas.mutators.fixed import declare_and_decide
 
 
 class LayerChoice(nn.Module):

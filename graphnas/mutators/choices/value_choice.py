@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from graphnas.errors import DecisionError
-from graphnas.mutators.choice import as_decision, check_prior, choose_label
-from graphnas.mutators.decided import mark_decided
+from graphnas.mutators.choices.choice import as_decision, check_prior, choose_label
+from graphnas.mutators.choices.decided import mark_decided
+from graphnas.mutators.choices.fixed import declare_and_decide
 from graphnas.mutators.domain import Categorical
-from graphnas.mutators.fixed import declare_and_decide
 
 
 class ValueChoice:

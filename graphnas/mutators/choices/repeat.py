@@ -10,11 +10,11 @@ from torch import nn
 
 from graphnas.errors import DecisionError
 from graphnas.ir.protocols import Expansion
-from graphnas.mutators.choice import choose_label
-from graphnas.mutators.decided import Decided
+from graphnas.mutators.choices.choice import choose_label
+from graphnas.mutators.choices.decided import Decided
+from graphnas.mutators.choices.fixed import declare_and_decide
+from graphnas.mutators.choices.value_choice import ValueChoice
 from graphnas.mutators.domain import Categorical
-from graphnas.mutators.fixed import declare_and_decide
-from graphnas.mutators.value_choice import ValueChoice
 
 Blocks: TypeAlias = nn.Module | Callable[[int], nn.Module] | Sequence[nn.Module | Callable[[int], nn.Module]]
 
