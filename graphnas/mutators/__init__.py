@@ -2,7 +2,7 @@
 
 The stack, lowest first::
 
-    domain < choices < mutator < construct < serialize < space
+    domain < subset, numeric < choices < mutator < construct < serialize < space
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ from __future__ import annotations
 from graphnas.mutators.choices import LayerChoice, Repeat, ValueChoice, fixed_arch
 from graphnas.mutators.domain import Categorical, Decision, Decisions, Domain
 from graphnas.mutators.mutator import Mutator, Sampler, replay
+from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.space import ModelSpace
+from graphnas.mutators.subset import Subset
 
 __all__ = [
     "Categorical",
     "Decision",
     "Decisions",
     "Domain",
+    "IntRange",
     "LayerChoice",
+    "LogUniform",
     "ModelSpace",
     "Mutator",
     "Repeat",
     "Sampler",
+    "Subset",
+    "Uniform",
     "ValueChoice",
     "fixed_arch",
     "replay",

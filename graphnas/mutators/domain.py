@@ -3,14 +3,16 @@
 A *decision* is one JSON value under a label, `Decisions` is a dictionary of them in the order of their application,
 and a *domain* says which values a label may take. Strategies see these two and nothing else: no module, no graph.
 
-What belongs here: data and the rules on it. What does not: anything that knows torch or the graph.
+What belongs here: the protocol, the one-of-several domain, and the checks of decisions against domains. `subset` and
+`numeric` have the other domains. What does not: anything that knows torch or the graph.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -55,8 +57,39 @@ class Domain(Protocol):
     def sample(self, rng: random.Random) -> Decision:
         """Draw a value uniformly."""
 
+    def at(self, index: int) -> Decision:
+        """Return the value at a place of the domain's order, from 0 to `size - 1`.
+
+        Raises:
+            IndexError: There is no such place; an infinite domain has none at all.
+        """
+
+    def index(self, value: Decision) -> int:
+        """Return the place of a value in the domain's order.
+
+        Raises:
+            DecisionError: The value is not allowed, or the domain is infinite.
+        """
+
+    def grid(self, steps: int) -> Sequence[Decision]:
+        """Return every value of a finite domain, lazily; of an infinite one `steps` values, evenly spread."""
+
     def neighbours(self, value: Decision) -> tuple[Decision, ...]:
-        """Return the values other than `value`, in the order of the domain."""
+        """Return the values that are one step away from `value`, in the order of the domain."""
+
+    @property
+    def encoded_size(self) -> int:
+        """Length of what `encode` returns."""
+
+    def encode(self, value: Decision) -> tuple[float, ...]:
+        """Return numbers from 0 to 1 for a value, such that values that are alike have numbers that are."""
+
+    def decode(self, numbers: Sequence[float]) -> Decision:
+        """Return the value whose `encode` is nearest; `decode(encode(v))` is `normalize(v)`.
+
+        Raises:
+            DecisionError: There are too many or too few numbers, or one is not finite.
+        """
 
     def describe(self) -> str:
         """Return what is allowed, for the end of a sentence: `one of 16, 32`."""
@@ -83,17 +116,10 @@ class Categorical:
 
     label: str
     values: tuple[Decision, ...]
+    _places: dict[Any, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.values:
-            raise DecisionError(f"decision {self.label!r}: a choice needs at least one candidate", label=self.label)
-        for index, value in enumerate(self.values):
-            if _position(self.values[:index], value) is not None:
-                raise DecisionError(
-                    f"decision {self.label!r}: candidate {value!r} is given twice; remove one of them",
-                    label=self.label,
-                    allowed=self.values,
-                )
+        object.__setattr__(self, "_places", places(self.label, self.values))
 
     @property
     def size(self) -> int:
@@ -103,44 +129,123 @@ class Categorical:
     def default(self) -> Decision:
         return self.values[0]
 
-    def position(self, value: Decision) -> int:
-        """Return the index of a value among the candidates.
-
-        Raises:
-            DecisionError: The value is not allowed.
-        """
-        position = _position(self.values, self.normalize(value))
-        assert position is not None
-        return position
-
     def contains(self, value: Decision) -> bool:
-        return _position(self.values, value) is not None
+        return exact(value) in self._places
 
     def normalize(self, value: Decision) -> Decision:
-        position = _position(self.values, value)
-        if position is None and type(value) is int:
-            # The documented list form of a layer choice: 0 stands for the candidate named '0'.
-            position = _position(self.values, str(value)) if value >= 0 else None
-        if position is None:
-            raise DecisionError(
-                f"decision {self.label!r}: {value!r} is not allowed; choose {self.describe()}",
-                label=self.label,
-                allowed=self.values,
-            )
-        return self.values[position]
+        return self.values[self.index(value)]
 
     def sample(self, rng: random.Random) -> Decision:
         return self.values[rng.randrange(len(self.values))]
 
+    def at(self, index: int) -> Decision:
+        return self.values[checked_place(self, index)]
+
+    def index(self, value: Decision) -> int:
+        place = self._places.get(exact(value))
+        if place is None and type(value) is int and value >= 0:
+            # The documented list form of a layer choice: 0 stands for the candidate named '0'.
+            place = self._places.get(exact(str(value)))
+        if place is None:
+            raise not_allowed(self, value)
+        return place
+
+    def grid(self, steps: int) -> Sequence[Decision]:
+        return self.values
+
     def neighbours(self, value: Decision) -> tuple[Decision, ...]:
-        position = self.position(value)
-        return tuple(v for index, v in enumerate(self.values) if index != position)
+        place = self.index(value)
+        return tuple(v for index, v in enumerate(self.values) if index != place)
+
+    @property
+    def encoded_size(self) -> int:
+        return len(self.values)
+
+    def encode(self, value: Decision) -> tuple[float, ...]:
+        place = self.index(value)
+        return tuple(float(index == place) for index in range(len(self.values)))
+
+    def decode(self, numbers: Sequence[float]) -> Decision:
+        found = checked_numbers(self, numbers)
+        return self.values[found.index(max(found))]
 
     def describe(self) -> str:
         return f"one of {', '.join(map(repr, self.values))}"
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "categorical", "label": self.label, "values": list(self.values)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Categorical:
+        """Return the domain that `to_json` described."""
+        return cls(data["label"], tuple(data["values"]))
+
+
+def places(label: str, values: Sequence[Decision]) -> dict[Any, int]:
+    """Return the place of each candidate by its `exact` form.
+
+    Raises:
+        DecisionError: There is none, or one is given twice.
+    """
+    found: dict[Any, int] = {}
+    for place, value in enumerate(values):
+        if found.setdefault(exact(value), place) != place:
+            raise DecisionError(
+                f"decision {label!r}: candidate {value!r} is given twice; remove one of them",
+                label=label,
+                allowed=tuple(values),
+            )
+    if not found:
+        raise DecisionError(f"decision {label!r}: a choice needs at least one candidate", label=label)
+    return found
+
+
+def exact(value: Any) -> Any:
+    """Return what is equal, and hashed alike, for decisions of the same type and value: `True` is not `1`."""
+    return (list, *map(exact, value)) if isinstance(value, (list, tuple)) else (type(value), _hashable(value))
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+def not_allowed(domain: Domain, value: Decision, why: str = "is not allowed") -> DecisionError:
+    """Return the error for a value outside its domain."""
+    return DecisionError(
+        f"decision {domain.label!r}: {value!r} {why}; choose {domain.describe()}",
+        label=domain.label,
+        allowed=getattr(domain, "values", ()),
+    )
+
+
+def checked_place(domain: Domain, index: int) -> int:
+    """Return `index` if the domain has such a place.
+
+    Raises:
+        IndexError: It has not.
+    """
+    if not 0 <= index < (domain.size or 0):
+        raise IndexError(f"domain {domain.label!r} has {domain.size} values, none at place {index}")
+    return index
+
+
+def checked_numbers(domain: Domain, numbers: Sequence[float]) -> list[float]:
+    """Return an encoding as a list of floats.
+
+    Raises:
+        DecisionError: It is too long or too short, or has a number that is not finite.
+    """
+    found = [float(number) for number in numbers]
+    if len(found) != domain.encoded_size or not all(map(math.isfinite, found)):
+        raise DecisionError(
+            f"decision {domain.label!r}: expected {domain.encoded_size} finite numbers as its encoding, got {found}",
+            label=domain.label,
+        )
+    return found
 
 
 def check_decisions(domains: Mapping[str, Domain], decisions: Mapping[str, Decision]) -> Decisions:
@@ -175,13 +280,6 @@ def missing_label(domain: Domain, given: tuple[str, ...]) -> DecisionError:
         label=domain.label,
         allowed=getattr(domain, "values", ()),
     )
-
-
-def _position(values: tuple[Decision, ...], value: Decision) -> int | None:
-    for index, candidate in enumerate(values):
-        if type(candidate) is type(value) and candidate == value:
-            return index
-    return None
 
 
 def _suggestion(label: str, names: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ import importlib.util
 import math
 import pkgutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch
 
 from graphnas.errors import ConfigError
 from graphnas.ir.types import dtype_from_name, dtype_name
+from graphnas.mutators.domain import Categorical, Domain
+from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
+from graphnas.mutators.subset import Subset
 
 _SMALL = 4096
 """Integer tensors up to this many elements are kept with their content, since it may be an index."""
@@ -108,6 +112,29 @@ def read_tensor(data: dict[str, Any]) -> Any:
     if "data" in data:
         return torch.tensor(data["data"], dtype=dtype).reshape(data["shape"])
     return torch.zeros(data["shape"], dtype=dtype)
+
+
+_DOMAINS: dict[str, type[Categorical | IntRange | Subset | Uniform]] = {
+    "categorical": Categorical,
+    "subset": Subset,
+    "int_range": IntRange,
+    "uniform": Uniform,
+    "loguniform": LogUniform,
+}
+
+
+def read_domain(data: Mapping[str, Any]) -> Domain:
+    """Return the domain that its `to_json` described.
+
+    Raises:
+        ConfigError: There is no such kind of domain.
+    """
+    kind = _DOMAINS.get(data.get("type", ""))
+    if kind is None:
+        raise ConfigError(
+            f"type: {data.get('type')!r} is no kind of domain; expected one of {', '.join(_DOMAINS)}", field="type"
+        )
+    return kind.from_json(data)
 
 
 def _attribute(home: Any, name: str) -> Any:

@@ -12,6 +12,8 @@ from graphnas.experiment.strategies import Observation, Random, RegularizedEvolu
 from graphnas.experiment.strategies.base import decisions_key
 from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.domain import Categorical, Domain
+from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
+from graphnas.mutators.subset import Subset
 
 DOMAINS: dict[str, Domain] = {
     "width": Categorical("width", (8, 16, 32)),
@@ -19,6 +21,14 @@ DOMAINS: dict[str, Domain] = {
     "norm": Categorical("norm", (True, False)),
 }
 SIZE = 24
+
+OF_EVERY_KIND: dict[str, Domain] = {
+    **DOMAINS,
+    "inputs": Subset("inputs", (0, 1, 2), 2),
+    "depth": IntRange("depth", 2, 6, 2),
+    "rate": Uniform("rate", 0, 1),
+    "lr": LogUniform("lr", 1e-4, 1e-1),
+}
 
 MAKERS: dict[str, Callable[[], Strategy]] = {
     "random": lambda: Random(),
@@ -60,6 +70,21 @@ def test_asks_are_within_the_domains(make: Callable[[], Strategy]) -> None:
     for decisions in play(bound(make()), 15):
         assert list(decisions) == list(DOMAINS)
         assert all(DOMAINS[label].contains(value) for label, value in decisions.items())
+
+
+def test_every_kind_of_domain_can_be_asked_for(make: Callable[[], Strategy]) -> None:
+    strategy = make()
+    strategy.bind(OF_EVERY_KIND, 0)
+    asked = play(strategy, 30)
+    assert len({decisions_key(decisions) for decisions in asked}) > 20
+    assert all(OF_EVERY_KIND[label].contains(value) for decisions in asked for label, value in decisions.items())
+
+
+def test_a_finite_space_of_every_kind_is_asked_to_its_end() -> None:
+    finite = {label: domain for label, domain in OF_EVERY_KIND.items() if domain.size is not None}
+    for strategy in (Random(), RegularizedEvolution(population_size=6, sample_size=3)):
+        strategy.bind(finite, 0)
+        assert len({decisions_key(decisions) for decisions in play(strategy, 1000)}) == SIZE * 3 * 3
 
 
 def test_the_same_seed_asks_the_same_and_another_does_not(make: Callable[[], Strategy]) -> None:

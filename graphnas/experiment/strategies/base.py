@@ -31,12 +31,11 @@ class Domain(Protocol):
     def sample(self, rng: random.Random) -> Any:
         """Draw a value uniformly."""
 
-    def neighbours(self, value: Any) -> tuple[Any, ...]:
-        """Return the values other than `value`, in the order of the domain."""
+    def at(self, index: int) -> Any:
+        """Return the value at a place of a finite domain's order."""
 
-    @property
-    def default(self) -> Any:
-        """One of the values."""
+    def index(self, value: Any) -> int:
+        """Return the place of a value in a finite domain's order."""
 
 
 @dataclass(frozen=True)

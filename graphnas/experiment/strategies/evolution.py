@@ -133,8 +133,7 @@ class RegularizedEvolution(Strategy):
         chosen = [label for label in mutable if rng.random() < self.mutation_prob] or [rng.choice(mutable)]
         child = dict(parent)
         for label in chosen:
-            domain = self.domains[label]
-            child[label] = domain.sample(rng) if domain.size is None else rng.choice(domain.neighbours(parent[label]))
+            child[label] = _another(self.domains[label], parent[label], rng)
         return child
 
     def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
@@ -153,6 +152,13 @@ class RegularizedEvolution(Strategy):
                 self.recall(decisions)
                 return decisions
         return None
+
+
+def _another(domain: Domain, value: Any, rng: random.Random) -> Any:
+    if domain.size is None:
+        return domain.sample(rng)
+    place = rng.randrange(domain.size - 1)
+    return domain.at(place + (place >= domain.index(value)))
 
 
 def _positive(name: str, value: object) -> int:

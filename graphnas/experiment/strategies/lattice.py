@@ -31,7 +31,7 @@ class Lattice:
         if size is None:
             raise ValueError("a lattice needs domains of finite size")
         self.size = size
-        self._values = {label: _values(domain) for label, domain in domains.items()}
+        self._domains = dict(domains)
         self._half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
         self._key = f"{seed}/".encode()
 
@@ -43,9 +43,9 @@ class Lattice:
         while rank >= self.size:
             rank = self._encrypt(rank)
         point = {}
-        for label, values in self._values.items():
-            rank, digit = divmod(rank, len(values))
-            point[label] = values[digit]
+        for label, domain in self._domains.items():
+            rank, digit = divmod(rank, domain.size or 1)
+            point[label] = domain.at(digit)
         return point
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -62,7 +62,3 @@ class Lattice:
         width = (self._half_bits + 7) // 8
         text = self._key + bytes([step]) + number.to_bytes(width, "big")
         return int.from_bytes(hashlib.shake_256(text).digest(width), "big")
-
-
-def _values(domain: Domain) -> tuple[Any, ...]:
-    return (domain.default, *domain.neighbours(domain.default))

@@ -59,7 +59,7 @@ class ValueChoice:
     def __graphnas_resolve__(self) -> Any:
         """Return the candidate to construct with: the decided one, or the first while the choice is open."""
         _, decision = declare_and_decide(self.domain, "value")
-        return self.candidates[self.domain.position(decision)]
+        return self.candidates[self.domain.index(decision)]
 
     def __call__(self) -> Any:
         """Return the value, in `forward`."""
