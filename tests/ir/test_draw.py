@@ -19,9 +19,12 @@ from graphnas.ir.graph import Graph, Input, Node, Operation
 from graphnas.ir.literal import FrozenDict, Value
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, Forward, ModuleSpec
+from graphnas.ir.rewrite import Rewriter
+from graphnas.ir.trace import trace
 from graphnas.ir.types import ObjectType
 from tests.ir.handmade import language_model, resnet
 from tests.strategies import Builder, leaf, models
+from tests.zoo import ZOO
 
 FORMATS = ("svg", "dot", "mermaid", "json")
 
@@ -99,6 +102,18 @@ def test_changes_are_marked_by_words() -> None:
         text = html.unescape(draw(edited(), format=format, base=base))
         assert all(mark in text for mark in ("+ added", "~ changed", "- removed", "4 changes"))
     assert "no changes" in draw(base, format="dot", base=base)
+
+
+def test_a_change_is_shown_wherever_it_is_nested() -> None:
+    build, inputs = ZOO["resnet50"]
+    base = trace(build(), inputs(1))
+    with Rewriter(base) as edit:
+        edit.update_module("layer3.1.conv2", kernel_size=5, padding=2)
+    assert edit.result is not None
+    data = json.loads(draw(edit.result, format="json", base=base))
+    assert [box["place"] for box in data["boxes"] if box["status"]] == ["layer3.1.conv2"]
+    assert [item["place"] for item in data["clusters"] if item["status"]] == ["layer3", "layer3.1"]
+    assert len(data["boxes"]) < 60
 
 
 def test_equal_blocks_are_expanded_once_and_folded() -> None:

@@ -48,7 +48,7 @@ def draw(
         format: `svg`, `dot`, `mermaid` or `json`; without it and a path, `svg`.
         at: Path of the definition to draw, the whole model by default.
         depth: How many levels of the hierarchy are expanded, deeper ones being one box each; by default as many as
-            can be read. Equal blocks are expanded once.
+            can be read, and all that lead to a change. Equal blocks are expanded once.
 
     Raises:
         ConfigError: The format is not one of these.

@@ -21,7 +21,10 @@ from graphnas.ir.text import format_argument, format_call, format_leaf, format_o
 BOX_LIMIT = 60
 """Without a given depth, hierarchy is expanded as long as there are no more boxes than this."""
 
-_AUTO_DEPTHS = range(8)
+CHANGES_LIMIT = 240
+"""Without a given depth, what changed is shown wherever it is nested, unless that takes more boxes than this."""
+
+_DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -108,28 +111,39 @@ def build_view(
         title: First line of the drawing.
         subtitle: Second line of the drawing.
         path: Where the definition stands in the model; places in the drawing are counted from the root.
-        depth: How many levels of definitions are expanded; None for as many as can be read. A definition that was
-            drawn before, and whose inside did not change, is one box all the same.
+        depth: How many levels of definitions are expanded; None for as many as can be read, and for all that lead to
+            a change. A definition that was drawn before, and whose inside did not change, is one box all the same.
         changes: What to mark, None for a plain drawing.
     """
-    view = View(title, subtitle, changes is not None)
-    for level in _AUTO_DEPTHS if depth is None else (depth,):
-        attempt = View(title, subtitle, changes is not None)
-        builder = _ViewBuilder(attempt, level, changes)
+
+    def attempt(level: int, to_changes: bool) -> tuple[View, bool]:
+        view = View(title, subtitle, changes is not None)
+        builder = _ViewBuilder(view, level, changes, to_changes)
         builder.draw(definition, path)
-        if level and depth is None and len(attempt.boxes) > BOX_LIMIT:
+        return view, builder.cut
+
+    if depth is not None:
+        return attempt(depth, False)[0]
+    view, cut = attempt(0, True)
+    to_changes = len(view.boxes) <= CHANGES_LIMIT
+    if not to_changes:
+        view, cut = attempt(0, False)
+    for level in range(1, _DEEPEST):
+        if not cut:
             break
-        view = attempt
-        if not builder.cut:
+        deeper, cut = attempt(level, to_changes)
+        if len(deeper.boxes) > BOX_LIMIT:
             break
+        view = deeper
     return view
 
 
 class _ViewBuilder:
-    def __init__(self, view: View, depth: int, changes: Diff | None) -> None:
+    def __init__(self, view: View, depth: int, changes: Diff | None, to_changes: bool) -> None:
         self.view = view
         self.depth = depth
         self.changes = changes
+        self.to_changes = to_changes
         self.drawn: dict[str, str] = {}
         self.places: dict[str, int] = {}
         self.cut = False
@@ -237,7 +251,7 @@ class _ViewBuilder:
         changed = self.changes is not None and self.changes.below(below)
         if not child.forwards or (child.key in self.drawn and not changed):
             return False
-        if level >= self.depth:
+        if level >= self.depth and not (changed and self.to_changes):
             self.cut = True
             return False
         return True
