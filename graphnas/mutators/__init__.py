@@ -2,7 +2,7 @@
 
 The stack, lowest first::
 
-    domain < subset, numeric < choices < mutator < construct < serialize < space
+    domain < subset, numeric, condition < choices < mutator < construct < serialize < space
 """
 
 from __future__ import annotations

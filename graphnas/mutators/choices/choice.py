@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack, ModelNamespace
+from graphnas.mutators.condition import Condition
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Domain
 
 Nature: TypeAlias = Literal["structure", "value"]
@@ -30,18 +31,30 @@ class Collector:
     def __init__(self) -> None:
         self.domains: dict[str, Domain] = {}
         self.natures: dict[str, Nature] = {}
+        self.conditions: dict[str, Condition] = {}
 
-    def declare(self, domain: Domain, nature: Nature) -> None:
+    def declare(self, domain: Domain, nature: Nature, condition: Condition | None = None) -> None:
         """Note a choice; one label may be declared repeatedly, as it is the same choice.
 
         Raises:
-            DecisionError: The label is known with other candidates.
+            DecisionError: The label is known with other candidates or another condition.
         """
+        is_new = domain.label not in self.domains
         known = self.domains.setdefault(domain.label, domain)
         if known != domain:
             raise DecisionError(
                 f"label {domain.label!r} stands for two different choices, {known.describe()} and {domain.describe()}; "
                 "choices of one label are one choice: give them the same candidates, or one of them another label",
+                label=domain.label,
+            )
+        if is_new and condition is not None:
+            self.conditions[domain.label] = condition
+        elif self.conditions.get(domain.label) != condition:
+            both = (self.conditions.get(domain.label), condition)
+            first, second = (f"`{item.describe()}`" if item is not None else "always" for item in both)
+            raise DecisionError(
+                f"label {domain.label!r} comes up under two different conditions, {first} and {second}; choices of one "
+                "label are one choice: give them the same condition, or one of them another label",
                 label=domain.label,
             )
         if self.natures.setdefault(domain.label, nature) != nature:
@@ -60,18 +73,18 @@ class Collector:
 _BY_CONSTRUCTION: WeakKeyDictionary[ModelNamespace, Collector] = WeakKeyDictionary()
 
 
-def declare(domain: Domain, nature: Nature) -> None:
+def declare(domain: Domain, nature: Nature, condition: Condition | None = None) -> None:
     """Tell the construction in progress, and the space that looks on, that it holds a choice.
 
     Raises:
-        DecisionError: The label is known with other candidates.
+        DecisionError: The label is known with other candidates or another condition.
     """
     namespace = ContextStack.get(ModelNamespace.KEY)
     if namespace is not None:
-        _BY_CONSTRUCTION.setdefault(namespace.root, Collector()).declare(domain, nature)
+        _BY_CONSTRUCTION.setdefault(namespace.root, Collector()).declare(domain, nature, condition)
     onlooker = ContextStack.get(_COLLECTOR)
     if onlooker is not None:
-        onlooker.declare(domain, nature)
+        onlooker.declare(domain, nature, condition)
 
 
 def choose_label(label: str | None, kind: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack
 from graphnas.mutators.choices.choice import Nature, declare
+from graphnas.mutators.condition import Condition, checked_condition, inactive_label, is_active
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Decisions, Domain, missing_label, unknown_label
 
 _FIXED = "fixed"
@@ -34,17 +35,27 @@ class Fixation:
         self.decisions = {label: value for label, value in decisions.items() if not label.startswith(MUTATOR_MARK)}
         self.natures = natures
         self._asked: dict[str, Domain] = {}
+        self._made: Decisions = {}
 
-    def decide(self, domain: Domain) -> Decision:
-        """Return the decision for a choice, as its domain spells it.
+    def decide(self, domain: Domain, condition: Condition | None = None) -> Decision:
+        """Return the decision for a choice, as its domain spells it; of one that is inactive, the default.
 
         Raises:
-            DecisionError: The label is missing, or the value lies outside the domain.
+            DecisionError: The label is missing, the value lies outside the domain, or there is a value for a choice
+                that is inactive.
         """
+        if condition is not None:
+            condition = checked_condition(domain.label, condition, self._asked)
+            if not is_active(condition, self._made):
+                if domain.label in self.decisions:
+                    raise inactive_label(domain.label, condition)
+                self._asked[domain.label] = domain
+                return domain.default
         self._asked[domain.label] = domain
         if domain.label not in self.decisions:
             raise missing_label(domain, tuple(self.decisions))
-        return domain.normalize(self.decisions[domain.label])
+        self._made[domain.label] = domain.normalize(self.decisions[domain.label])
+        return self._made[domain.label]
 
     def check_all_used(self) -> None:
         """Raise `DecisionError` if there is a decision that no choice asked for."""
@@ -97,15 +108,16 @@ def fixation_of(nature: Nature) -> Fixation | None:
     return fixation if fixation is not None and nature in fixation.natures else None
 
 
-def declare_and_decide(domain: Domain, nature: Nature) -> tuple[bool, Decision]:
+def declare_and_decide(domain: Domain, nature: Nature, condition: Condition | None = None) -> tuple[bool, Decision]:
     """Declare a choice; return whether it is decided, and the decision, which is the default of an open one.
 
     Raises:
-        DecisionError: The label is taken by other candidates, or its decision is missing or not allowed.
+        DecisionError: The label is taken by other candidates or another condition, or its decision is missing or not
+            allowed.
     """
-    declare(domain, nature)
+    declare(domain, nature, condition)
     fixation = fixation_of(nature)
-    return (True, fixation.decide(domain)) if fixation is not None else (False, domain.default)
+    return (True, fixation.decide(domain, condition)) if fixation is not None else (False, domain.default)
 
 
 def _read(decisions: Mapping[str, Decision] | str | os.PathLike[str]) -> Decisions:
