@@ -4,7 +4,7 @@ The walk of the data, and the layers that it passes through::
 
     nn.Module --trace--> ir.Model --mutators--> ir.Model + history --codegen--> model.py --worker--> metric --> store
 
-    errors < ir < codegen | mutators < experiment
+    errors < ir < codegen | mutators < timing < experiment
 
 This module is a facade: a name is imported when it is first used, so `import graphnas` is quick.
 """
@@ -43,12 +43,14 @@ if TYPE_CHECKING:
         should_stop,
     )
     from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
+    from graphnas.ir.costs import costs
     from graphnas.ir.draw import draw
     from graphnas.ir.model import Model
     from graphnas.ir.module import ModuleSpec
     from graphnas.ir.record import basic_unit, model_wrapper, recording
     from graphnas.ir.trace import trace
     from graphnas.mutators import LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, fixed_arch
+    from graphnas.timing import latency
 
 _HOMES = {
     "graphnas.codegen": ("save", "to_module", "to_source"),
@@ -75,12 +77,14 @@ _HOMES = {
         "should_stop",
     ),
     "graphnas.ir.context": ("ContextStack", "ModelNamespace", "NoContextError"),
+    "graphnas.ir.costs": ("costs",),
     "graphnas.ir.draw": ("draw",),
     "graphnas.ir.model": ("Model",),
     "graphnas.ir.module": ("ModuleSpec",),
     "graphnas.ir.record": ("basic_unit", "model_wrapper", "recording"),
     "graphnas.ir.trace": ("trace",),
     "graphnas.mutators": ("LayerChoice", "ModelSpace", "Mutator", "Repeat", "ValueChoice", "fixed_arch"),
+    "graphnas.timing": ("latency",),
 }
 _MODULES = ("evaluator", "strategy")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -112,10 +116,12 @@ __all__ = [
     "VerificationError",
     "__version__",
     "basic_unit",
+    "costs",
     "current_trial",
     "draw",
     "evaluator",
     "fixed_arch",
+    "latency",
     "model_wrapper",
     "recording",
     "report_final_result",

@@ -8,7 +8,7 @@ Objects of other classes are carried as they are, with fake tensors inside.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -147,6 +147,33 @@ def bind(argument: Argument, env: Mapping[str, Any]) -> Any:
         return slice(*(bind(item, env) for item in (argument.start, argument.stop, argument.step)))
     items = (bind(item, env) for item in argument)  # type: ignore[union-attr]  # values_in is empty for a symbol
     return list(items) if isinstance(argument, FrozenList) else tuple(items)
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return an abstract value with everything that its tuples, lists and dictionaries hold changed."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind(mapped(item, change) for item in value)
+    if kind is dict:
+        return {key: mapped(item, change) for key, item in value.items()}
+    if kind is slice:
+        return slice(*(mapped(item, change) for item in (value.start, value.stop, value.step)))
+    return change(value)
+
+
+def walk(value: Any) -> Iterator[Any]:
+    """Yield what the tuples, lists and dictionaries of an abstract value hold, in order."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        for item in value:
+            yield from walk(item)
+    elif kind is dict:
+        for item in value.values():
+            yield from walk(item)
+    elif kind is slice:
+        yield from walk((value.start, value.stop, value.step))
+    else:
+        yield value
 
 
 def has_unknown(value: Any) -> bool:

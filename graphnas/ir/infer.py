@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ from graphnas.ir.abstract import (
     value_of,
 )
 from graphnas.ir.effects import GRAD_SWITCH
-from graphnas.ir.graph import Graph, Guard, Input, Node
+from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.invariants import Invariant
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
 from graphnas.ir.lru import LRU
@@ -48,7 +48,19 @@ from graphnas.ir.ones import learnt_from_ones, quiet
 from graphnas.ir.resolve import format_spec, instantiate, resolve
 from graphnas.ir.types import ScalarType, Type
 
-__all__ = ["Inferred", "attribute_type", "expression_type", "fake_of", "infer", "node_type", "same_type", "type_of"]
+__all__ = [
+    "Executed",
+    "Inferred",
+    "attribute_type",
+    "execute",
+    "expression_type",
+    "fake_of",
+    "infer",
+    "leaf_module",
+    "node_type",
+    "same_type",
+    "type_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +71,19 @@ class FlippedGuard:
     graph: Graph
     guard: Guard
     now: object
+
+
+@dataclass(frozen=True, eq=False)
+class Executed:
+    """One operation that was executed on fake tensors.
+
+    Attributes:
+        value: What it gave, fake tensors where there are tensors.
+        given: The fake tensor that stood for each metadata among the arguments, by the identity of the metadata.
+    """
+
+    value: Any
+    given: Mapping[int, FakeTensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +159,42 @@ def attribute_type(definition: Definition, path: str) -> Type | None:
             return type_of(_ENGINE.attribute(definition, path))
         except (AttributeError, KeyError, GraphNASError):
             return None
+
+
+def leaf_module(spec: ModuleSpec) -> torch.nn.Module:
+    """Return the module of a leaf, its tensors without data; it is shared by all who ask, and not to be changed.
+
+    Raises:
+        GraphNASError: The leaf cannot be constructed.
+    """
+    with _ENGINE.lock:
+        return _ENGINE._leaf(spec)
+
+
+def execute(
+    operation: Operation,
+    leaf: ModuleSpec | None,
+    args: Any,
+    kwargs: Any,
+    *,
+    training: bool = False,
+    watch: AbstractContextManager[Any] | None = None,
+) -> Executed:
+    """Execute one operation on tensors without data, anew each time.
+
+    Args:
+        operation: A call of a leaf, function or method, or the read of a field.
+        leaf: What a `module` operation calls.
+        args: Abstract values of the positional arguments.
+        kwargs: Those of the keyword arguments.
+        training: The mode of a leaf.
+        watch: Entered while the operation runs.
+
+    Raises:
+        Exception: What torch raises: the operation cannot be executed, or its result hangs on data.
+    """
+    with _ENGINE.lock:
+        return _ENGINE.execute(operation.kind, operation.target, leaf, args, kwargs, training, watch)
 
 
 def clear_caches() -> None:
@@ -260,14 +321,21 @@ class _Engine:
         self.results.put(memo, (value,))
         return value
 
-    def _execute(self, kind: str, target: str, leaf: ModuleSpec | None, args: Any, kwargs: Any, training: bool) -> Any:
-        if target == "operator:getitem" and type(args[0]) in (tuple, list, dict, torch.Size):
-            return args[0][args[1]]
+    def execute(
+        self,
+        kind: str,
+        target: str,
+        leaf: ModuleSpec | None,
+        args: Any,
+        kwargs: Any,
+        training: bool,
+        watch: AbstractContextManager[Any] | None = None,
+    ) -> Executed:
         seen: dict[int, FakeTensor] = {}
         args = concrete(args, self.mode, seen)
         kwargs = {name: concrete(item, self.mode, seen) for name, item in kwargs.items()}
         module = self._leaf(leaf).train(training) if leaf is not None else None
-        with self.mode, torch.no_grad(), quiet():
+        with self.mode, torch.no_grad(), quiet(), watch or nullcontext():
             if module is not None:
                 value = module(*args, **kwargs)
             elif kind == "function":
@@ -276,7 +344,12 @@ class _Engine:
                 value = getattr(args[0], target)(*args[1:], **kwargs)
             else:
                 value = getattr(args[0], target)
-        return abstract(value)
+        return Executed(value, seen)
+
+    def _execute(self, kind: str, target: str, leaf: ModuleSpec | None, args: Any, kwargs: Any, training: bool) -> Any:
+        if target == "operator:getitem" and type(args[0]) in (tuple, list, dict, torch.Size):
+            return args[0][args[1]]
+        return abstract(self.execute(kind, target, leaf, args, kwargs, training).value)
 
     def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
         try:
