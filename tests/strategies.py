@@ -197,7 +197,9 @@ def definitions(draw: st.DrawFn, depth: int = 2, max_nodes: int = 6) -> Definiti
     steps = [*builder.parameters, *builder.buffers, *builder.children, *(f"%{node.name}" for node in init.nodes)]
     order = tuple(draw(st.permutations(steps))) if draw(st.integers(0, 3)) == 0 else ()
     forwards = (Forward(graph, train),)
-    return builder.build(outputs, forwards=forwards, init=init, label=draw(_LABELS), order=order)
+    settings = draw(st.sampled_from([FrozenDict[Any](), FrozenDict({"width": WIDTH, "act": Symbol("torch.nn:ReLU")})]))
+    fields = {"label": draw(_LABELS), "order": order, "settings": settings}
+    return builder.build(outputs, forwards=forwards, init=init, **fields)
 
 
 @st.composite

@@ -96,7 +96,7 @@ class Diff:
 def diff(a: Model, b: Model) -> Diff:
     """Return what has to be done to `a` to get `b`.
 
-    Types, hints and locations do not count: they follow from the rest.
+    Types, hints, settings and locations do not count: they follow from the rest, or are names only.
     """
     return Diff(tuple(_definitions(a.root, b.root, "")))
 

@@ -161,6 +161,7 @@ class _Writer:
             label=definition.label,
             base=None if definition.base is None else _leaf(definition.base),
             order=list(definition.order),
+            settings={name: _literal(value) for name, value in definition.settings.items()},
             origin=definition.origin,
         )
         self.places[definition.key] = len(self.definitions)

@@ -98,6 +98,7 @@ class _Reader:
             record.label,
             None if record.base is None else self.leaf(record.base, f"{path}.base"),
             tuple(record.order),
+            FrozenDict((n, _argument(v, f"{path}.settings.{n}")) for n, v in record.settings.items()),
             record.origin,
         )
 

@@ -129,6 +129,7 @@ class DefinitionRecord(Record):
     label: str = ""
     base: LeafRecord | None = None
     order: list[str] = []
+    settings: dict[str, Any] = {}
     origin: str = ""
 
 

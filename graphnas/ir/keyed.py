@@ -21,7 +21,7 @@ import torch
 
 from graphnas.ir.literal import FrozenDict, FrozenList
 
-KEY_VERSION = 2
+KEY_VERSION = 3
 """Counts changes of what a key covers; part of every key."""
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from graphnas.ir.graph import EMPTY_GRAPH, Graph
 from graphnas.ir.keyed import Keyed, content_key
-from graphnas.ir.literal import Argument, Construction, FrozenDict
+from graphnas.ir.literal import Argument, Construction, FrozenDict, Literal
 from graphnas.ir.types import TensorType
 
 DefinitionKind: TypeAlias = OneOf["module", "sequential", "list", "dict", "choice", "repeat"]
@@ -144,6 +144,8 @@ class Definition(Keyed):
             of the same name among the own ones take their place.
         order: What is constructed when, as far as the order differs from parameters, buffers, children, `init`: names
             of these, and `%node` where `init` is run up to and including that node; see `steps`.
+        settings: What the user's code calls numbers, switches and classes that tell this definition from others of its
+            class: names for source, which is all that they are used for. An edit does not keep them up to date.
         origin: `module:qualname` of the user's class; not part of equality, keys or hashes.
     """
 
@@ -158,6 +160,7 @@ class Definition(Keyed):
     label: str = ""
     base: ModuleSpec | None = None
     order: tuple[str, ...] = ()
+    settings: FrozenDict[Literal] = field(default_factory=FrozenDict)
     origin: str = field(default="", compare=False)
 
     def child(self, path: str) -> Child:

@@ -32,7 +32,7 @@ TEXT_VERSION = 1
 """Counts changes of the grammar; the first thing in every text."""
 
 _STORAGES = ("persistent", "temporary", "plain")
-_MEMBERS = ("base", "child", "parameter", "buffer", "tie", "init", "order", "forward", "train")
+_MEMBERS = ("base", "child", "parameter", "buffer", "tie", "init", "order", "setting", "forward", "train")
 
 
 def parse_model(text: str) -> Model:
@@ -69,6 +69,7 @@ class _Block:
     init: Graph = EMPTY_GRAPH
     base: ModuleSpec | None = None
     order: tuple[str, ...] = ()
+    settings: dict[str, Argument] = field(default_factory=dict)
 
 
 class _Parser:
@@ -120,6 +121,7 @@ class _Parser:
                 block.label,
                 block.base,
                 block.order,
+                FrozenDict(block.settings),
                 block.origin,
             )
         return built[name]
@@ -150,6 +152,11 @@ class _Parser:
 
     def read_order(self, block: _Block) -> None:
         block.order = tuple(self.scanner.take_list(self.step, "(", ")"))
+
+    def read_setting(self, block: _Block) -> None:
+        name = self.new_name(block.settings)
+        self.scanner.expect("=")
+        block.settings[name] = self.scanner.take_argument()
 
     def step(self) -> str:
         return f"%{self.scanner.take_value()}" if self.scanner.at("%") else self.scanner.take_identifier()

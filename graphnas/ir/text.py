@@ -11,6 +11,7 @@ Locations are left out. The grammar, with `[x]` optional, `{x}` repeated, `NAME`
                | "buffer" NAME ":" type STORAGE ["=" body] ["data" type STRING]
                | "tie" NAME "=" NAME
                | "order" "(" {("%" NAME | NAME) ","} ")"
+               | "setting" NAME "=" argument
                | ("forward" | "train" | "init") ["(" {["keyword"] "%" NAME ":" type ","} ")"] body
     leaf       = NAME call ["frozen" "(" {NAME ","} ")"] ["label" NAME] ["opaque"]
                  ["under" "(" {literal ","} ")"]
@@ -167,6 +168,8 @@ def _members(definition: Definition, names: dict[str, str]) -> Iterator[str]:
         yield from _graph("init", definition.init, call=bool(definition.init.inputs))
     if definition.order:
         yield f"order ({', '.join(map(_step, definition.order))})"
+    for name, value in definition.settings.items():
+        yield f"setting {_identifier(name)} = {format_argument(value)}"
     for forward in definition.forwards:
         yield from _graph("forward", forward.eval)
         if forward.train is not None:

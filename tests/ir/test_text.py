@@ -50,7 +50,13 @@ def test_every_name_round_trips(child: str, value: str, label: str, target: str,
     graph = Graph((Input(value, BATCH, True),), (node,), Value(value), (Guard(value, None),))
     leaf = ModuleSpec(target, (), FrozenDict({keyword: 1}), (child,), label, True)
     definition = Definition(
-        target, "choice", FrozenDict({child: leaf}), forwards=(Forward(graph),), ties=(Tie(child, value),), label=label
+        target,
+        "choice",
+        FrozenDict({child: leaf}),
+        forwards=(Forward(graph),),
+        ties=(Tie(child, value),),
+        label=label,
+        settings=FrozenDict({child: label}),
     )
     model = Model(Definition(label, children=FrozenDict({child: definition}), origin=target, init=graph))
     read = parse_model(format_model(model))

@@ -36,6 +36,7 @@ from graphnas.ir.trace.imported import class_name, is_made_up
 from graphnas.ir.trace.pattern import pattern_of
 from graphnas.ir.trace.prepare import children_of, walk
 from graphnas.ir.trace.scope import Call
+from graphnas.ir.trace.settings import with_settings
 from graphnas.ir.trace.wrappers import computed_tensors, own_class
 from graphnas.ir.types import ObjectType, ScalarType, SequenceType, TensorType, Type
 
@@ -80,7 +81,7 @@ class Builder:
         root = self._child(self.root, "")
         if isinstance(root, ModuleSpec):
             raise TypeError("the root is never a leaf")
-        return root
+        return with_settings(root, self._children, dict(walk(self.root)))
 
     def _child(self, module: nn.Module, path: str) -> Child:
         first = self.paths[id(module)][0]
