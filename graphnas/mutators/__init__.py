@@ -2,7 +2,8 @@
 
 The stack, lowest first::
 
-    domain < subset, numeric, condition < choices < mutator < construct < serialize < space
+    domain < subset, numeric, condition, constraint < walk < decision_space < encoding
+    < choices < mutator < construct < serialize < space
 """
 
 from __future__ import annotations

@@ -103,25 +103,24 @@ def as_condition(when: object) -> Condition | None:
     )
 
 
-def checked_condition(label: str, condition: Condition, earlier: Mapping[str, Domain]) -> Condition:
+def checked_condition(label: str, condition: Condition, domains: Mapping[str, Domain]) -> Condition:
     """Return the condition of a choice with its values as the domains spell them.
 
     Raises:
-        DecisionError: It reads a choice that is not known before the choice itself, or a value that this cannot have.
+        DecisionError: It reads a choice that there is not, or a value that this cannot have.
     """
     for read in condition.labels:
-        if read not in earlier:
-            error = unknown_label(read, tuple(earlier))
+        if read not in domains:
             raise DecisionError(
-                f"choice {label!r}: its condition `{condition.describe()}` reads a choice that is not made before it: "
-                f"{error}",
+                f"choice {label!r}: its condition `{condition.describe()}` reads a choice that there is not: "
+                f"{unknown_label(read, tuple(domains))}",
                 label=label,
-                allowed=tuple(earlier),
+                allowed=tuple(domains),
             )
     if not isinstance(condition, Match):
         return condition
     try:
-        return Match(tuple((read, tuple(map(earlier[read].normalize, values))) for read, values in condition.allowed))
+        return Match(tuple((read, tuple(map(domains[read].normalize, values))) for read, values in condition.allowed))
     except DecisionError as error:
         raise DecisionError(
             f"choice {label!r}: its condition `{condition.describe()}` can never hold: {error}", label=label

@@ -53,6 +53,26 @@ def test_an_inactive_choice_takes_its_default_and_must_not_be_decided() -> None:
         Net()
 
 
+@model_wrapper
+class InsideOut(nn.Module):
+    """A choice inside another: it is constructed first, and comes up when the other is decided to be it."""
+
+    def __init__(self, read: str = "op") -> None:
+        super().__init__()
+        self.kernel = declare_and_decide(KERNEL, "value", Match.of({read: "0"}))[1]
+        self.op = declare_and_decide(Categorical("op", ("0", "1")), "structure")[1]
+
+
+def test_a_condition_may_read_what_is_constructed_later() -> None:
+    for first in ("0", 0):
+        with fixed_arch({"op": first, "kernel": 5}):
+            assert InsideOut().kernel == 5
+    with fixed_arch({"op": 1}):
+        assert InsideOut().kernel == 3
+    with pytest.raises(DecisionError, match="unknown label 'opp'"), fixed_arch({"op": "0"}):
+        InsideOut("opp")
+
+
 def test_what_reads_an_inactive_choice_is_inactive() -> None:
     assert is_active(None, {})
     assert is_active(WHEN_CONV, {"op": "conv"})
@@ -78,7 +98,7 @@ def test_conditions_are_checked_against_the_choices_before() -> None:
     numbered = Categorical("op", ("0", "1"))
     assert checked_condition("k", Match.of({"op": 1}), {"op": numbered}) == Match.of({"op": "1"})
     assert as_condition({"op": "conv"}) == WHEN_CONV
-    with pytest.raises(DecisionError, match=r"reads a choice that is not made before it: unknown label 'opp'.*'op'"):
+    with pytest.raises(DecisionError, match=r"reads a choice that there is not: unknown label 'opp'.*'op'"):
         checked_condition("k", Match.of({"opp": 1}), {"op": OP})
     with pytest.raises(DecisionError, match=r"`op is 'konv'` can never hold: .*choose one of 'conv', 'pool'"):
         checked_condition("k", Match.of({"op": "konv"}), {"op": OP})

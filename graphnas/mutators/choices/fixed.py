@@ -36,6 +36,7 @@ class Fixation:
         self.natures = natures
         self._asked: dict[str, Domain] = {}
         self._made: Decisions = {}
+        self._conditions: dict[str, Condition] = {}
 
     def decide(self, domain: Domain, condition: Condition | None = None) -> Decision:
         """Return the decision for a choice, as its domain spells it; of one that is inactive, the default.
@@ -45,8 +46,8 @@ class Fixation:
                 that is inactive.
         """
         if condition is not None:
-            condition = checked_condition(domain.label, condition, self._asked)
-            if not is_active(condition, self._made):
+            self._conditions[domain.label] = condition
+            if not self._holds(condition):
                 if domain.label in self.decisions:
                     raise inactive_label(domain.label, condition)
                 self._asked[domain.label] = domain
@@ -58,10 +59,23 @@ class Fixation:
         return self._made[domain.label]
 
     def check_all_used(self) -> None:
-        """Raise `DecisionError` if there is a decision that no choice asked for."""
+        """Raise `DecisionError` if there is a decision, or a condition reads one, that no choice asked for."""
         for label in self.decisions:
             if label not in self._asked:
                 raise unknown_label(label, tuple(self._asked))
+        for label, condition in self._conditions.items():
+            checked_condition(label, condition, self._asked)
+
+    def _holds(self, condition: Condition) -> bool:
+        """Tell whether a choice comes up; what its condition reads may not have been constructed yet.
+
+        Of that only what was given is known, which may be the number of a candidate instead of its name.
+        """
+        named = {label: str(value) for label, value in self.decisions.items() if type(value) is int}
+        asked = {label: domain for label, domain in self._asked.items() if label in condition.labels}
+        if len(asked) == len(condition.labels):
+            return is_active(checked_condition("", condition, asked), self._made)
+        return any(is_active(condition, {**given, **self._made}) for given in (self.decisions, self.decisions | named))
 
 
 @contextmanager
