@@ -156,7 +156,7 @@ def drop_dangling(definition: Definition, path: str) -> tuple[Definition, tuple[
         if operation.kind == "attribute" and is_below(operation.target, path):
             dangling = not stands(definition, operation.target)
         else:
-            dangling = any(value.name in gone for value in node.inputs)
+            dangling = bool(gone) and any(value.name in gone for value in node.inputs)
             if dangling:
                 notes.append(f"Dropped the initialisation {operation.target}(%{node.inputs[0].name}, ...).")
         if dangling:

@@ -150,7 +150,20 @@ def is_droppable(node: Node) -> bool:
 
 
 def live_nodes(graph: Graph) -> tuple[Node, ...]:
-    """Return the nodes that something comes of: the output or an effect. Guards do not keep a node alive."""
+    """Return the nodes that something comes of: the output or an effect. Guards do not keep a node alive.
+
+    They are remembered with the graph.
+    """
+    known: tuple[Node, ...] | None = vars(graph).get(_LIVE)
+    if known is None:
+        known = vars(graph)[_LIVE] = _find_live(graph)
+    return known
+
+
+_LIVE = "_live_nodes"
+
+
+def _find_live(graph: Graph) -> tuple[Node, ...]:
     wanted = {value.name for value in graph.output_values}
     kept: list[Node] = []
     for node in reversed(graph.nodes):

@@ -19,15 +19,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
 from graphnas.ir.effects import assigned_paths, is_item, is_size, live_nodes, reshapes
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.keyed import digest
-from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values
+from graphnas.ir.keyed import Written, digest, written
+from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values, values_in
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 from graphnas.ir.types import Type
 
@@ -36,6 +36,8 @@ FINGERPRINT_VERSION = 3
 
 _TAG = f"graphnas-fingerprint-{FINGERPRINT_VERSION}"
 _MEMO = f"_fingerprint_{FINGERPRINT_VERSION}"
+_INIT = f"_fingerprint_{FINGERPRINT_VERSION}_init"
+_READS = "_reads_by_use"
 
 
 def fingerprint(definition: Definition) -> str:
@@ -59,13 +61,23 @@ def spec_fingerprint(spec: ModuleSpec) -> str:
 
 @dataclass(frozen=True)
 class _Canonical:
-    """Fingerprint of a definition, and the numbers that it gave to what it uses, by resolved path."""
+    """What is remembered of a definition.
+
+    Attributes:
+        fingerprint: Its hash.
+        numbers: The numbers that it gave to what it uses, by resolved path.
+        places: Where paths below it lead, as far as anybody asked; see `_place`.
+    """
 
     fingerprint: str
     numbers: Mapping[str, int]
+    places: dict[str, tuple[Any, ...] | None] = field(default_factory=dict)
 
 
 def _canonical(definition: Definition) -> _Canonical:
+    known: _Canonical | None = vars(definition).get(_MEMO)
+    if known is not None:
+        return known
     for item in definition.bottom_up(lambda item: _MEMO in vars(item)):
         vars(item)[_MEMO] = _Hasher(item).run()
     memo = vars(definition)[_MEMO]
@@ -99,7 +111,7 @@ class _Hasher:
         for forward in definition.forwards:
             graphs = [self.graph(graph) for graph in forward.graphs]
             forwards.append(tuple(graphs[:1] if graphs[-1] == graphs[0] else graphs))
-        init = self.graph(definition.init)
+        init = self.init()
         decision: tuple[Any, ...] = ()
         if definition.kind in ("choice", "repeat"):
             candidates = tuple(_content(child) for child in definition.children.values())
@@ -145,6 +157,23 @@ class _Hasher:
             body.append(content)
         return len(graph.inputs), tuple(body), number(graph.output)
 
+    def init(self) -> Any:
+        """Return the initialisation as a graph, the one found before if what it reads has the numbers that it had.
+
+        It often speaks of every parameter below, and edits hardly ever change it.
+        """
+        graph = self.definition.init
+        reads = None if assigned_paths(self.definition) else _reads(graph)
+        if reads is None:
+            return self.graph(graph)
+        places = tuple(self.address(path) for path in reads)
+        if self.outside:  # their contents stand among the places, and these hold more than equality tells apart
+            return self.graph(graph)
+        known: tuple[Any, Written] | None = vars(graph).get(_INIT)
+        if known is None or known[0] != places:
+            known = vars(graph)[_INIT] = (places, written(self.graph(graph)))
+        return known[1]
+
     def operation(self, node: Node) -> tuple[tuple[Any, ...], list[tuple[Any, Argument]]]:
         """Return what a node does, and its keyword arguments; those of a definition by the number of the input."""
         operation, kwargs = node.operation, list(node.kwargs.items())
@@ -173,6 +202,9 @@ class _Hasher:
         child = _lookup(self.definition, unit)
         if not isinstance(child, Definition):
             return rest  # the name of a leaf's own parameter is part of its class
+        place = _place(child, rest)
+        if place is not None:
+            return place
         inner, deeper = split_unit(child, resolve_ties(child, rest))
         known = _canonical(child).numbers
         if inner in known:
@@ -191,6 +223,22 @@ class _Hasher:
                 groups.setdefault(tie.source, []).append((self.numbers[unit], self.within(unit, rest)))
         found = [(self.address(source), tuple(sorted(paths, key=repr))) for source, paths in groups.items()]
         return tuple(sorted(found, key=repr))
+
+
+def _place(definition: Definition, path: str) -> tuple[Any, ...] | None:
+    """Return where `path` leads below a definition, in its own numbers; None where these lack something on the way."""
+    canonical = _canonical(definition)
+    if path in canonical.places:
+        return canonical.places[path]
+    unit, rest = split_unit(definition, resolve_ties(definition, path))
+    place: tuple[Any, ...] | None = None
+    if unit in canonical.numbers:
+        child = _lookup(definition, unit) if rest else None
+        inner = _place(child, rest) if isinstance(child, Definition) else rest
+        if inner is not None:
+            place = (canonical.numbers[unit], inner) if rest else (canonical.numbers[unit],)
+    canonical.places[path] = place
+    return place
 
 
 def resolve_ties(definition: Definition, path: str) -> str:
@@ -256,6 +304,22 @@ def _content(item: _Part | None) -> Any:
 
 def _expression(graph: Graph | None) -> Any:
     return None if graph is None else _Hasher(Definition("")).graph(graph)
+
+
+def _reads(graph: Graph) -> tuple[str, ...] | None:
+    """Return the paths that a graph reads, in the order of their first use; None if it calls or assigns anything.
+
+    They are remembered with the graph.
+    """
+    if _READS not in vars(graph):
+        nodes = live_nodes(graph)
+        reads = {node.name: node.operation.target for node in nodes if node.operation.kind == "attribute"}
+        ports = [(node.args, tuple(sorted(node.kwargs.items(), key=_first))) for node in nodes]
+        used = [value.name for value in values_in((*ports, graph.output))]
+        plain = all(node.operation.kind not in ("module", "assign") for node in nodes)
+        vars(graph)[_READS] = tuple(dict.fromkeys(reads[name] for name in used if name in reads)) if plain else None
+    found: tuple[str, ...] | None = vars(graph)[_READS]
+    return found
 
 
 def _first(pair: tuple[Any, Any]) -> tuple[str, Any]:

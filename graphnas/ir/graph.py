@@ -67,6 +67,7 @@ class Node:
     hint: str = ""
     label: str = ""
     location: str = field(default="", compare=False)
+    _inputs: tuple[Value, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def value(self) -> Value:
@@ -76,7 +77,11 @@ class Node:
     @property
     def inputs(self) -> tuple[Value, ...]:
         """Every use of a value in the arguments, in order, repetitions included."""
-        return values_in((self.args, self.kwargs))
+        found = self._inputs
+        if found is None:
+            found = values_in((self.args, self.kwargs))
+            object.__setattr__(self, "_inputs", found)  # remembered: whoever walks a graph asks
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from graphnas.ir.abstract import (
 from graphnas.ir.effects import GRAD_SWITCH
 from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.invariants import Invariant
+from graphnas.ir.leaves import is_plain, plain_result
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, ModuleSpec
@@ -217,6 +218,7 @@ class _Engine:
         self.calls: LRU[Inferred] = LRU(8192)
         self.results: LRU[Any] = LRU(65536)
         self.leaves: LRU[torch.nn.Module] = LRU(4096)
+        self.plain: LRU[tuple[torch.nn.Module | None]] = LRU(4096)
 
     def call(
         self,
@@ -349,6 +351,11 @@ class _Engine:
     def _execute(self, kind: str, target: str, leaf: ModuleSpec | None, args: Any, kwargs: Any, training: bool) -> Any:
         if target == "operator:getitem" and type(args[0]) in (tuple, list, dict, torch.Size):
             return args[0][args[1]]
+        plain = None if leaf is None else self._plain(leaf)
+        if plain is not None:
+            found = plain_result(plain.train(training), args, kwargs)
+            if found is not None:
+                return found
         return abstract(self.execute(kind, target, leaf, args, kwargs, training).value)
 
     def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
@@ -361,6 +368,17 @@ class _Engine:
             if learnt is None:
                 raise
             return learnt
+
+    def _plain(self, spec: ModuleSpec) -> torch.nn.Module | None:
+        """Return a leaf on the meta device if it is a plain layer."""
+        if not spec.target.startswith("torch.nn:") or spec.wrappers:
+            return None
+        found = self.plain.get(spec.key)
+        if found is None:
+            module = instantiate(spec, "meta")
+            found = (module if is_plain(module) else None,)
+            self.plain.put(spec.key, found)
+        return found[0]
 
     def _leaf(self, spec: ModuleSpec) -> torch.nn.Module:
         module = self.leaves.get(spec.key)
@@ -404,10 +422,12 @@ class _Engine:
             if found.base is None:
                 raise KeyError(path)
             found = found.base
-        value: Any = self._leaf(found)
+        plain = self._plain(found)
+        value: Any = self._leaf(found) if plain is None else plain
         for part in names:
             value = getattr(value, part)
-        return abstract(value)
+        meta = abstract(value)
+        return meta._replace(device="cpu") if plain is not None and type(meta) is TensorMeta else meta
 
     @contextmanager
     def _located(

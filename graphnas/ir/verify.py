@@ -7,6 +7,7 @@ Structural checks import nothing that the model names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from keyword import iskeyword
@@ -88,7 +89,8 @@ def verify_structure(definition: Definition, path: str = "") -> None:
     _SOUND.put(definition.key, True)
 
 
-_SOUND: LRU[bool] = LRU(16384)
+_SOUND: LRU[bool] = LRU(32768)
+"""Keys of definitions and of graphs."""
 
 
 def _broken(invariant: Invariant, site: str, message: str) -> VerificationError:
@@ -98,7 +100,22 @@ def _broken(invariant: Invariant, site: str, message: str) -> VerificationError:
 
 
 def _check_graph(graph: Graph, definition: Definition, path: str) -> None:
-    """Check invariants 1, 2 and 12 of a graph, and all of its nodes."""
+    """Check a graph by itself, unless it is known to be sound, and then what its nodes name of the definition."""
+    if graph.key not in _SOUND:
+        _check_body(graph, path)
+        _SOUND.put(graph.key, True)
+    for node in graph.nodes:
+        kind, target = node.operation.kind, node.operation.target
+        if kind == "module":
+            _check_callee(node, definition, f"{path}:{node.name}")
+        elif kind in ("attribute", "assign") and not _has_attribute(definition, target):
+            raise _broken(Invariant.ATTRIBUTES, f"{path}:{node.name}", f"nothing stands at {target!r}")
+        elif kind == "assign" and not _is_buffer(definition, target):
+            raise _broken(Invariant.ATTRIBUTES, f"{path}:{node.name}", f"{target!r} is no buffer or constant")
+
+
+def _check_body(graph: Graph, path: str) -> None:
+    """Check invariants 1 to 3, 9 and 12 of a graph, which hold whatever definition it belongs to."""
     known: set[str] = set()
     for item in graph.inputs:
         _check_name(item.name, known, f"{path}:{item.name}")
@@ -109,12 +126,6 @@ def _check_graph(graph: Graph, definition: Definition, path: str) -> None:
         _check_literals(site, node.args, node.kwargs, values=True)
         _check_order(node.inputs, known, site)
         _check_operation(node, site)
-        if node.operation.kind == "module":
-            _check_callee(node, definition, site)
-        elif node.operation.kind in ("attribute", "assign") and not _has_attribute(definition, node.operation.target):
-            raise _broken(Invariant.ATTRIBUTES, site, f"nothing stands at {node.operation.target!r}")
-        elif node.operation.kind == "assign" and not _is_buffer(definition, node.operation.target):
-            raise _broken(Invariant.ATTRIBUTES, site, f"{node.operation.target!r} is no buffer or constant")
         known.add(node.name)
     _check_literals(f"{path}:output", (graph.output,), FrozenDict(), values=True)
     _check_order(graph.output_values, known, f"{path}:output")
@@ -309,8 +320,8 @@ def _check_child_names(definition: Definition, path: str) -> None:
     for name in names:
         if not name or "." in name:
             raise _broken(Invariant.CHILD_NAMES, path, f"{name!r} is no name for a child of a {definition.kind}")
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise _broken(Invariant.CHILD_NAMES, path, f"{name!r} names two of its children, parameters and buffers")
 
 

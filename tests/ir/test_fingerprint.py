@@ -12,11 +12,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+import graphnas
 from graphnas.ir.fingerprint import fingerprint, spec_fingerprint
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Input, Node
+from graphnas.ir.json_form import from_json, to_json
 from graphnas.ir.literal import Argument, FrozenDict, Symbol, Value, map_values
 from graphnas.ir.module import BufferSpec, Child, Definition, Forward, ModuleSpec, ParameterSpec, TensorData, Tie
+from graphnas.ir.rewrite import Rewriter
 from tests.ir.handmade import language_model, resnet
 from tests.strategies import BATCH, Builder, definitions, leaf, sequential
 
@@ -240,3 +244,30 @@ def test_equal_in_every_process() -> None:
         done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=environment)
         outputs.add(done.stdout)
     assert outputs == {f"{language_model().fingerprint} {resnet().fingerprint}\n"}
+
+
+class _Initialised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(8, 8)
+        self.body = nn.Sequential(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), nn.Linear(8, 8))
+        for part in self.modules():
+            if isinstance(part, nn.Linear):
+                nn.init.xavier_normal_(part.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)  # type: ignore[no-any-return]  # modules are not typed
+
+
+def test_what_is_remembered_of_an_initialisation_does_not_show() -> None:
+    with graphnas.recording():
+        net = _Initialised()
+    model = graphnas.trace(net, (torch.zeros(2, 8),))
+    seen = [model.fingerprint]
+    for site in ("body.0:n1", "body.0:n0", "body:n1"):
+        with Rewriter(model) as edit:
+            edit.insert_before(site, ModuleSpec("torch.nn:Linear", (8, 8)))
+        assert edit.result is not None
+        seen.append(edit.result.fingerprint)
+        assert from_json(to_json(edit.result)).fingerprint == seen[-1]
+    assert len(dict.fromkeys(seen)) == len(seen)
