@@ -17,6 +17,7 @@ from rich.table import Table
 
 from perf.decoder import decoder
 from perf.line import Line
+from perf.mutants import mutants
 from perf.scaling import scaling
 from perf.tracing import trace
 from perf.trials import trials
@@ -25,6 +26,7 @@ from perf.writing import mutation, source
 MEASUREMENTS: dict[str, Callable[[], Iterator[Line]]] = {
     "trace": trace,
     "mutation": mutation,
+    "mutants": mutants,
     "source": source,
     "decoder": decoder,
     "scaling": scaling,
