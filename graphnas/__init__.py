@@ -42,14 +42,26 @@ if TYPE_CHECKING:
         report_intermediate_result,
         should_stop,
     )
-    from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
+    from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError, get_current_context
     from graphnas.ir.costs import costs
     from graphnas.ir.draw import draw
     from graphnas.ir.model import Model
     from graphnas.ir.module import ModuleSpec
     from graphnas.ir.record import basic_unit, model_wrapper, recording
     from graphnas.ir.trace import trace
-    from graphnas.mutators import LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, fixed_arch
+    from graphnas.mutators import ModelSpace, Mutator
+    from graphnas.mutators.choices import (
+        ChosenInputs,
+        InputChoice,
+        LayerChoice,
+        Mutable,
+        Repeat,
+        ValueChoice,
+        fixed_arch,
+        int_range,
+        loguniform,
+        uniform,
+    )
     from graphnas.timing import latency
 
 _HOMES = {
@@ -76,20 +88,33 @@ _HOMES = {
         "report_intermediate_result",
         "should_stop",
     ),
-    "graphnas.ir.context": ("ContextStack", "ModelNamespace", "NoContextError"),
+    "graphnas.ir.context": ("ContextStack", "ModelNamespace", "NoContextError", "get_current_context"),
     "graphnas.ir.costs": ("costs",),
     "graphnas.ir.draw": ("draw",),
     "graphnas.ir.model": ("Model",),
     "graphnas.ir.module": ("ModuleSpec",),
     "graphnas.ir.record": ("basic_unit", "model_wrapper", "recording"),
     "graphnas.ir.trace": ("trace",),
-    "graphnas.mutators": ("LayerChoice", "ModelSpace", "Mutator", "Repeat", "ValueChoice", "fixed_arch"),
+    "graphnas.mutators": ("ModelSpace", "Mutator"),
+    "graphnas.mutators.choices": (
+        "ChosenInputs",
+        "InputChoice",
+        "LayerChoice",
+        "Mutable",
+        "Repeat",
+        "ValueChoice",
+        "fixed_arch",
+        "int_range",
+        "loguniform",
+        "uniform",
+    ),
     "graphnas.timing": ("latency",),
 }
 _MODULES = ("evaluator", "strategy")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ChosenInputs",
     "CodegenError",
     "ConfigError",
     "ContextStack",
@@ -98,11 +123,13 @@ __all__ = [
     "ExperimentError",
     "FunctionalEvaluator",
     "GraphNASError",
+    "InputChoice",
     "LayerChoice",
     "Model",
     "ModelNamespace",
     "ModelSpace",
     "ModuleSpec",
+    "Mutable",
     "MutationError",
     "Mutator",
     "NoContextError",
@@ -121,7 +148,10 @@ __all__ = [
     "draw",
     "evaluator",
     "fixed_arch",
+    "get_current_context",
+    "int_range",
     "latency",
+    "loguniform",
     "model_wrapper",
     "recording",
     "report_final_result",
@@ -132,6 +162,7 @@ __all__ = [
     "to_module",
     "to_source",
     "trace",
+    "uniform",
 ]
 
 

@@ -61,6 +61,15 @@ class ContextStack:
         return next((value for name, value in reversed(_STACKS.get()) if name == key), default)
 
 
+def get_current_context(key: str) -> Any:
+    """Return the innermost value of `key`: of `fixed`, the decisions in force, label to value.
+
+    Raises:
+        NoContextError: No such context is in force.
+    """
+    return ContextStack.top(key)
+
+
 class ModelNamespace:
     """Numbers the labels that nobody gave, the same way in every run.
 
@@ -74,15 +83,25 @@ class ModelNamespace:
         self.name = name
         self.root: ModelNamespace = outer.root if outer is not None else self
         """The outermost namespace: one per construction, so what must be unique in a model can be kept by it."""
-        self._count = 0
+        self.count = 0
+        """How many numbers are taken."""
 
-    def next_label(self) -> str:
+    def number(self) -> str:
         """Return the next label of this namespace."""
-        self._count += 1
-        return f"{self.name}_{self._count}"
+        self.count += 1
+        return f"{self.name}_{self.count}"
 
     @classmethod
-    def current(cls) -> ModelNamespace:
+    def next_label(cls) -> str:
+        """Return the next label of the model that is being constructed.
+
+        Raises:
+            NoContextError: No model is being constructed under `model_wrapper` or `recording`.
+        """
+        return cls.current_context().number()
+
+    @classmethod
+    def current_context(cls) -> ModelNamespace:
         """Return the innermost namespace.
 
         Raises:
@@ -101,6 +120,6 @@ class ModelNamespace:
     def enter(cls) -> Iterator[ModelNamespace]:
         """Open a namespace: the outermost one, or one nested in the current one."""
         outer = ContextStack.get(cls.KEY)
-        namespace = cls(outer.next_label(), outer) if outer is not None else cls()
+        namespace = cls(outer.number(), outer) if outer is not None else cls()
         with ContextStack(cls.KEY, namespace):
             yield namespace

@@ -8,7 +8,18 @@ The stack, lowest first::
 
 from __future__ import annotations
 
-from graphnas.mutators.choices import LayerChoice, Repeat, ValueChoice, fixed_arch
+from graphnas.mutators.choices import (
+    ChosenInputs,
+    InputChoice,
+    LayerChoice,
+    Mutable,
+    Repeat,
+    ValueChoice,
+    fixed_arch,
+    int_range,
+    loguniform,
+    uniform,
+)
 from graphnas.mutators.domain import Categorical, Decision, Decisions, Domain
 from graphnas.mutators.mutator import Mutator, Sampler, replay
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
@@ -17,13 +28,16 @@ from graphnas.mutators.subset import Subset
 
 __all__ = [
     "Categorical",
+    "ChosenInputs",
     "Decision",
     "Decisions",
     "Domain",
+    "InputChoice",
     "IntRange",
     "LayerChoice",
     "LogUniform",
     "ModelSpace",
+    "Mutable",
     "Mutator",
     "Repeat",
     "Sampler",
@@ -31,5 +45,8 @@ __all__ = [
     "Uniform",
     "ValueChoice",
     "fixed_arch",
+    "int_range",
+    "loguniform",
     "replay",
+    "uniform",
 ]

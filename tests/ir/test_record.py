@@ -284,12 +284,12 @@ def test_basic_unit_with_and_without_tag() -> None:
 
 def test_labels_are_numbered_by_nesting() -> None:
     with ModelNamespace.enter():
-        assert ModelNamespace.current().next_label() == "model_1"
+        assert ModelNamespace.next_label() == "model_1"
         with ModelNamespace.enter():
-            assert ModelNamespace.current().next_label() == "model_2_1"
-        assert ModelNamespace.current().next_label() == "model_3"
+            assert ModelNamespace.next_label() == "model_2_1"
+        assert ModelNamespace.next_label() == "model_3"
     with pytest.raises(NoContextError, match="decorate the class"):
-        ModelNamespace.current()
+        ModelNamespace.current_context()
     with pytest.raises(NoContextError, match="no 'fixed' context"):
         ContextStack.top("fixed")
 

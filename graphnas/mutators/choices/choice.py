@@ -95,7 +95,7 @@ def choose_label(label: str | None, kind: str) -> str:
         NoContextError: No label is given and no model is being constructed.
     """
     if label is None:
-        return ModelNamespace.current().next_label()
+        return ModelNamespace.next_label()
     if not isinstance(label, str) or not label:
         raise DecisionError(f"{kind}: label must be a text that is not empty, got {label!r}")
     if label.startswith(MUTATOR_MARK):
@@ -106,7 +106,7 @@ def choose_label(label: str | None, kind: str) -> str:
     return label
 
 
-def check_prior(prior: Any, count: int, label: str) -> tuple[float, ...] | None:
+def check_prior(prior: Any, count: int | None, label: str) -> tuple[float, ...] | None:
     """Return `prior` as probabilities.
 
     Raises:
@@ -116,9 +116,8 @@ def check_prior(prior: Any, count: int, label: str) -> tuple[float, ...] | None:
         return None
     values = tuple(float(value) for value in prior)
     if len(values) != count:
-        raise DecisionError(
-            f"choice {label!r}: prior has {len(values)} entries for {count} candidates; give one for each", label=label
-        )
+        many = "infinitely many candidates; leave it out" if count is None else f"{count} candidates; give one for each"
+        raise DecisionError(f"choice {label!r}: prior has {len(values)} entries for {many}", label=label)
     if any(not value >= 0 for value in values) or not math.isclose(math.fsum(values), 1.0, abs_tol=1e-6):
         raise DecisionError(
             f"choice {label!r}: prior must hold probabilities that sum to 1, got {list(values)}, "

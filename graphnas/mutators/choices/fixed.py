@@ -23,8 +23,8 @@ _FIXED = "fixed"
 _log = logging.getLogger(__name__)
 
 
-class Fixation:
-    """Decisions in force during a construction.
+class Fixation(Mapping[str, Decision]):
+    """Decisions in force during a construction; a mapping of label to value.
 
     Attributes:
         decisions: Label to value, in any spelling that the domains accept.
@@ -57,6 +57,15 @@ class Fixation:
             raise missing_label(domain, tuple(self.decisions))
         self._made[domain.label] = domain.normalize(self.decisions[domain.label])
         return self._made[domain.label]
+
+    def __getitem__(self, label: str) -> Decision:
+        return self.decisions[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.decisions)
+
+    def __len__(self) -> int:
+        return len(self.decisions)
 
     def check_all_used(self) -> None:
         """Raise `DecisionError` if there is a decision, or a condition reads one, that no choice asked for."""
@@ -118,7 +127,9 @@ def in_force(fixation: Fixation | None) -> Iterator[None]:
 
 def fixation_of(nature: Nature) -> Fixation | None:
     """Return the fixation that decides choices of that nature, None where they are open."""
-    fixation: Fixation | None = ContextStack.get(_FIXED)
+    fixation = ContextStack.get(_FIXED)
+    if fixation is not None and not isinstance(fixation, Fixation):
+        fixation = Fixation(fixation)  # a plain mapping, put on the stack by hand
     return fixation if fixation is not None and nature in fixation.natures else None
 
 

@@ -11,10 +11,15 @@ from graphnas.errors import DecisionError
 from graphnas.ir.protocols import Expansion
 from graphnas.mutators.choices.choice import check_prior, choose_label
 from graphnas.mutators.choices.fixed import declare_and_decide
-from graphnas.mutators.domain import Categorical
+from graphnas.mutators.choices.mutable import Mutable, require_decisions
+from graphnas.mutators.choices.when import When, condition_of
+from graphnas.mutators.condition import Condition
+from graphnas.mutators.domain import Categorical, Decision
+
+Candidates = Sequence[nn.Module] | Mapping[str, nn.Module]
 
 
-class LayerChoice(nn.Module):
+class LayerChoice(Mutable):
     """One of several modules: `LayerChoice([nn.MaxPool2d(2), nn.AvgPool2d(2)], label="pool")`.
 
     A decision is the name of a candidate: its key in a dictionary, `'0'`, `'1'`, … in a list (the numbers are accepted
@@ -25,46 +30,43 @@ class LayerChoice(nn.Module):
         candidates: The modules.
         prior: Probabilities of the candidates, kept for strategies.
         label: Choices of one label are one choice. Numbered within the model if it is not given.
+        when: When the choice comes up: an expression of choices, or values by label. Else it is the first candidate.
 
     Raises:
-        DecisionError: Candidates, prior or label are not valid, or (under `fixed_arch`) the decision is not.
+        DecisionError: Candidates, prior, label or condition are not valid, or (under `fixed_arch`) the decision is not.
     """
 
-    _domain: Categorical
-    _prior: tuple[float, ...] | None
-
-    def __new__(
-        cls,
-        candidates: Sequence[nn.Module] | Mapping[str, nn.Module],
+    def __init__(
+        self,
+        candidates: Candidates,
         *,
         prior: Sequence[float] | None = None,
         label: str | None = None,
-    ) -> Any:
-        name = choose_label(label, "LayerChoice")
-        modules = _named(candidates, name)
-        probabilities = check_prior(prior, len(modules), name)
-        domain = Categorical(name, tuple(modules))
-        decided, decision = declare_and_decide(domain, "structure")
-        if decided:
-            return modules[decision]
-        choice: Any = super().__new__(cls)
-        nn.Module.__init__(choice)
-        choice._domain, choice._prior = domain, probabilities
-        for key, module in modules.items():
+        when: When | None = None,
+    ) -> None:
+        super().__init__()
+        modules, self._domain, self._prior, self._condition, _ = _declared(candidates, prior, label, when)
+        for name, module in modules.items():
             try:
-                choice.add_module(key, module)
+                self.add_module(name, module)
             except KeyError as error:
-                message = f"LayerChoice {name!r}: a candidate cannot be named {key!r}: {error.args[0]}; rename it"
-                raise DecisionError(message, label=name) from error
-        return choice
+                message = (
+                    f"LayerChoice {self.label!r}: a candidate cannot be named {name!r}: {error.args[0]}; rename it"
+                )
+                raise DecisionError(message, label=self.label) from error
 
-    def __init__(self, candidates: Any, *, prior: Any = None, label: str | None = None) -> None:
-        # Everything is built in `__new__`, which returns another module where the choice is decided.
-        pass
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # A copy must not be constructed anew: it would be decided under `fixed_arch`, and take another label.
-        return _restore, (type(self),), self.__dict__
+    @classmethod
+    def create_fixed_module(
+        cls,
+        candidates: Candidates,
+        *,
+        prior: Sequence[float] | None = None,
+        label: str | None = None,
+        when: When | None = None,
+    ) -> Any:
+        require_decisions("structure")
+        modules, _, _, _, decision = _declared(candidates, prior, label, when)
+        return modules[decision]
 
     @property
     def label(self) -> str:
@@ -109,8 +111,16 @@ class LayerChoice(nn.Module):
         return f"label={self.label!r}"
 
 
-def _restore(kind: type[LayerChoice]) -> LayerChoice:
-    return nn.Module.__new__(kind)
+def _declared(
+    candidates: Any, prior: Any, label: str | None, when: When | None
+) -> tuple[dict[str, nn.Module], Categorical, tuple[float, ...] | None, Condition | None, Decision]:
+    """Declare a choice; return its candidates, domain, prior and condition, and the decision or default."""
+    name = choose_label(label, "LayerChoice")
+    modules = _named(candidates, name)
+    probabilities = check_prior(prior, len(modules), name)
+    domain, condition = Categorical(name, tuple(modules)), condition_of(when, name)
+    _, decision = declare_and_decide(domain, "structure", condition)
+    return modules, domain, probabilities, condition, decision
 
 
 def _named(candidates: Any, label: str) -> dict[str, nn.Module]:
@@ -129,10 +139,15 @@ def _named(candidates: Any, label: str) -> dict[str, nn.Module]:
                 f"LayerChoice {label!r}: a candidate's name must be a non-empty text without dots, got {name!r}",
                 label=label,
             )
-        if not isinstance(module, nn.Module):
-            raise DecisionError(
-                f"LayerChoice {label!r}: candidate {name!r} must be a torch.nn.Module, got {module!r:.100}; "
-                "use ValueChoice to choose among values",
-                label=label,
-            )
+        check_candidate(module, name, label)
     return named
+
+
+def check_candidate(module: Any, name: str, label: str) -> None:
+    """Raise `DecisionError` if a candidate is no module."""
+    if not isinstance(module, nn.Module):
+        raise DecisionError(
+            f"LayerChoice {label!r}: candidate {name!r} must be a torch.nn.Module, got {module!r:.100}; "
+            "use ValueChoice to choose among values",
+            label=label,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -11,15 +12,19 @@ from torch import nn
 from graphnas.errors import DecisionError
 from graphnas.ir.protocols import Expansion
 from graphnas.mutators.choices.choice import choose_label
-from graphnas.mutators.choices.decided import Decided
+from graphnas.mutators.choices.decided import Decided, decided
+from graphnas.mutators.choices.expression import Expression
 from graphnas.mutators.choices.fixed import declare_and_decide
-from graphnas.mutators.choices.value_choice import ValueChoice
+from graphnas.mutators.choices.mutable import Mutable, require_decisions
+from graphnas.mutators.choices.when import When, condition_of
+from graphnas.mutators.condition import Condition
 from graphnas.mutators.domain import Categorical
 
 Blocks: TypeAlias = nn.Module | Callable[[int], nn.Module] | Sequence[nn.Module | Callable[[int], nn.Module]]
+Depth: TypeAlias = int | tuple[int, int] | Expression
 
 
-class Repeat(nn.Module):
+class Repeat(Mutable):
     """A chain of the first so many blocks: `Repeat(lambda index: Block(64), (1, 4), label="depth")`.
 
     While the choice is open it holds the blocks of the greatest depth under `'0'`, `'1'`, … and runs as many as the
@@ -31,47 +36,39 @@ class Repeat(nn.Module):
         blocks: A module, which is copied, so choices inside are one choice for all blocks; or a callable, called with
             the index of each block, so choices inside without a label are their own; or a list of modules and
             callables, at least as long as the greatest depth.
-        depth: A number, a pair of least and greatest depth, both included, or a `ValueChoice` of depths. 0 is allowed.
+        depth: A number, a pair of least and greatest depth, both included, or an expression of value choices. 0 is
+            allowed.
         label: Label of the decision where the depth is a pair. Numbered within the model if it is not given.
+        when: When the depth is a pair, when the choice comes up. Else it is the least depth.
 
     Raises:
-        DecisionError: Blocks, depth or label are not valid, or (under `fixed_arch`) the decision is not.
+        DecisionError: Blocks, depth, label or condition are not valid, or (under `fixed_arch`) the decision is not.
     """
 
-    _domain: Categorical
-    _choice: ValueChoice | None
+    def __init__(self, blocks: Blocks, depth: Depth, *, label: str | None = None, when: When | None = None) -> None:
+        super().__init__()
+        self._depth = _Depth.of(depth, label, when)
+        for index, module in enumerate(_build(blocks, max(self.depths), self._depth.name)):
+            self.add_module(str(index), module)
+        self._depth.decide()
 
-    def __new__(cls, blocks: Blocks, depth: int | tuple[int, int] | ValueChoice, *, label: str | None = None) -> Any:
-        choice, domain, chosen = _depths(depth, label)
-        name = domain.label if domain is not None else label or "without a label"
-        greatest = max(domain.values) if domain is not None else chosen
-        was_chosen_from = getattr(depth, "candidates", ()) if isinstance(depth, Decided) else ()
-        greatest = max((greatest, *was_chosen_from))
-        modules = _build(blocks, greatest, name)
-        if domain is None:
-            return nn.Sequential(*modules[:chosen])
-        decided, decision = declare_and_decide(domain, "structure" if choice is None else "value")
-        if decided:
-            return nn.Sequential(*modules[:decision])
-        repeat: Any = super().__new__(cls)
-        nn.Module.__init__(repeat)
-        repeat._domain, repeat._choice = domain, choice
-        for index, module in enumerate(modules):
-            repeat.add_module(str(index), module)
-        return repeat
-
-    def __init__(self, blocks: Any, depth: Any, *, label: str | None = None) -> None:
-        # Everything is built in `__new__`, which returns another module where the depth is decided.
-        pass
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # A copy must not be constructed anew: it would be decided under `fixed_arch`, and take another label.
-        return _restore, (type(self),), self.__dict__
+    @classmethod
+    def create_fixed_module(
+        cls, blocks: Blocks, depth: Depth, *, label: str | None = None, when: When | None = None
+    ) -> nn.Sequential:
+        if isinstance(depth, Expression):
+            require_decisions("value")
+            depth = decided(depth)
+        elif not isinstance(depth, int):
+            require_decisions("structure")
+        plan = _Depth.of(depth, label, when)
+        modules = _build(blocks, max(plan.options), plan.name)
+        return nn.Sequential(*modules[: plan.decide()])
 
     @property
     def label(self) -> str:
         """The label of the decision."""
-        return self._domain.label
+        return self._depth.name
 
     @property
     def blocks(self) -> tuple[nn.Module, ...]:
@@ -81,7 +78,7 @@ class Repeat(nn.Module):
     @property
     def depths(self) -> tuple[int, ...]:
         """The depths that can be chosen, the default first."""
-        return tuple(self._domain.values)
+        return self._depth.options
 
     @property
     def min_depth(self) -> int:
@@ -94,9 +91,9 @@ class Repeat(nn.Module):
         return max(self.depths)
 
     @property
-    def depth_choice(self) -> ValueChoice | None:
-        """The `ValueChoice` that was given as depth, None for a range."""
-        return self._choice
+    def depth_choice(self) -> Expression | None:
+        """The expression that was given as depth, None for a range."""
+        return self._depth.expression
 
     def forward(self, x: Any) -> Any:
         """Run the blocks of the default depth."""
@@ -122,40 +119,67 @@ class Repeat(nn.Module):
         return f"depths={list(self.depths)}, label={self.label!r}"
 
 
-def _restore(kind: type[Repeat]) -> Repeat:
-    return nn.Module.__new__(kind)
+@dataclass(frozen=True)
+class _Depth:
+    """What the depth can be, and how it is decided.
+
+    Attributes:
+        options: The depths that are possible, the default first.
+        name: What to call the choice in messages.
+        expression: The expression that it is, if the user gave one.
+        domain: The domain of a pair.
+        condition: When that comes up.
+    """
+
+    options: tuple[int, ...]
+    name: str
+    expression: Expression | None = None
+    domain: Categorical | None = None
+    condition: Condition | None = None
+    chosen: int | None = None
+
+    @classmethod
+    def of(cls, depth: Any, label: str | None, when: When | None) -> _Depth:
+        if isinstance(depth, (int, Expression)) and (label is not None or when is not None):
+            raise DecisionError(
+                f"Repeat: label and when go with a pair of depths, got {depth!r}; give them to the ValueChoice",
+                label=label or "",
+            )
+        if isinstance(depth, Decided):
+            options = _checked(depth.expression.all_options(), depth.expression)
+            return cls(options, depth.expression.describe(), depth.expression, chosen=depth())
+        if isinstance(depth, Expression):
+            return cls(_checked(depth.all_options(), depth), depth.describe(), depth)
+        if isinstance(depth, int) and not isinstance(depth, bool):
+            return cls(_checked((depth,), depth), str(depth), chosen=depth)
+        if (
+            not isinstance(depth, (tuple, list))
+            or len(depth) != 2
+            or not all(type(end) is int for end in depth)
+            or not 0 <= depth[0] <= depth[1]
+        ):
+            raise DecisionError(
+                "Repeat: depth must be a number, a pair (least, greatest) with 0 <= least <= greatest, or a "
+                f"ValueChoice of numbers, got {depth!r:.100}",
+                label=label or "",
+            )
+        options = tuple(range(depth[0], depth[1] + 1))
+        name = choose_label(label, "Repeat")
+        return cls(options, name, domain=Categorical(name, options), condition=condition_of(when, name))
+
+    def decide(self) -> int:
+        """Declare the choice; return the depth."""
+        if self.domain is None:
+            return self.options[0] if self.chosen is None else self.chosen
+        depth: int = declare_and_decide(self.domain, "structure", self.condition)[1]
+        return depth
 
 
-def _depths(depth: Any, label: str | None) -> tuple[ValueChoice | None, Categorical | None, int]:
-    """Return the choice that the user gave, the domain, and the depth where there is nothing to choose."""
-    if isinstance(depth, (int, ValueChoice)) and label is not None:
-        kind = "ValueChoice has its own label" if isinstance(depth, ValueChoice) else "number is no choice"
-        raise DecisionError(f"Repeat: label {label!r} goes with a range of depths; a {kind}", label=label)
-    if isinstance(depth, ValueChoice):
-        _check_depths(depth.candidates, depth.label)
-        return depth, depth.domain, 0
-    if isinstance(depth, int) and not isinstance(depth, bool):
-        _check_depths((int(depth),), None)
-        return None, None, int(depth)
-    if not isinstance(depth, (tuple, list)) or len(depth) != 2 or not all(type(end) is int for end in depth):
-        raise DecisionError(
-            f"Repeat: depth must be a number, a pair (least, greatest) or a ValueChoice of numbers, got {depth!r:.100}",
-            label=label or "",
-        )
-    least, greatest = depth
-    if not 0 <= least <= greatest:
-        raise DecisionError(
-            f"Repeat: depth must be a pair (least, greatest) with 0 <= least <= greatest, got {depth!r}",
-            label=label or "",
-        )
-    return None, Categorical(choose_label(label, "Repeat"), tuple(range(least, greatest + 1))), least
-
-
-def _check_depths(depths: tuple[Any, ...], label: str | None) -> None:
-    for depth in depths:
-        if type(depth) is not int or depth < 0:
-            of = f" of ValueChoice {label!r}" if label else ""
-            raise DecisionError(f"Repeat: a depth must be a whole number from 0, got {depth!r}{of}", label=label or "")
+def _checked(options: tuple[Any, ...], depth: Any) -> tuple[int, ...]:
+    for option in options:
+        if type(option) is not int or option < 0:
+            raise DecisionError(f"Repeat: a depth must be a whole number from 0, got {option!r} of {depth!r}")
+    return options
 
 
 def _build(blocks: Any, depth: int, name: str) -> list[nn.Module]:
