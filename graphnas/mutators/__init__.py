@@ -2,8 +2,8 @@
 
 The stack, lowest first::
 
-    domain < subset, numeric, condition, constraint < walk < decision_space < encoding
-    < choices < mutator < construct < serialize < space
+    domain < subset, numeric, condition, constraint < walk < decision_space < encoding, table
+    < choices < mutator < chain, construct < inline < points, serialize < space
 """
 
 from __future__ import annotations

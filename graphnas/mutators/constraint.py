@@ -62,12 +62,12 @@ class Constraint:
         Raises:
             ConfigError: The predicate failed.
         """
+        still_open = next((label for label in labels if label not in values), None)
         try:
-            return bool(self.predicate(dict(values) if len(values) == len(labels) else _Partly(values, labels)))
+            return bool(self.predicate(dict(values) if still_open is None else _Partly(values, labels)))
         except _StillOpen as still:
             return still.label
         except Exception as error:
-            still_open = next((label for label in labels if label not in values), None)
             if still_open is not None:  # it may do something with a whole dictionary that this one cannot
                 return still_open
             raise ConfigError(

@@ -114,9 +114,7 @@ class DecisionSpace(Mapping[str, Domain]):
                 taken[label] = domain.normalize(decisions[label])
             elif label in decisions:
                 raise inactive_label(label, self.conditions[label])
-        broken = self._rules.broken(taken)
-        if broken is not None:
-            raise DecisionError(f"{taken}: these decisions are ruled out by the constraint {broken.name}")
+        self.check_constraints(taken, complete=True)
         return taken
 
     def contains(self, decisions: Mapping[str, Decision]) -> bool:
@@ -126,6 +124,28 @@ class DecisionSpace(Mapping[str, Domain]):
         except DecisionError:
             return False
         return True
+
+    def comes_up(self, label: str, earlier: Mapping[str, Decision]) -> bool:
+        """Tell whether a choice comes up, given the decisions on labels before it."""
+        return is_active(self.conditions.get(label), earlier)
+
+    def check_constraints(self, decisions: Mapping[str, Decision], *, complete: bool = False) -> None:
+        """Refuse decisions that fit their domains, but break a constraint.
+
+        Args:
+            decisions: Some decisions; a constraint that reads others is taken as kept.
+            complete: Whether that is all: choices without a decision have their default then.
+
+        Raises:
+            DecisionError: A constraint is broken.
+        """
+        broken = self._rules.broken(decisions, complete=complete)
+        if broken is not None:
+            raise DecisionError(f"{dict(decisions)}: these decisions are ruled out by the constraint {broken.name}")
+
+    def allows(self, decisions: Mapping[str, Decision], *, complete: bool = False) -> bool:
+        """Tell whether constraints are kept; see `check_constraints`."""
+        return self._rules.broken(decisions, complete=complete) is None
 
     def default(self) -> Decisions:
         """Return the point of the defaults; where that is ruled out, the first that is found in the order of values.

@@ -9,7 +9,7 @@ import importlib.util
 import math
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ _SMALL = 4096
 """Integer tensors up to this many elements are kept with their content, since it may be an index."""
 
 
-def class_reference(cls: type[Any]) -> str | dict[str, str] | None:
-    """Return `module:qualname`, or file and name of a class of the running script, or None if it has neither."""
-    name, module = cls.__qualname__, sys.modules.get(cls.__module__)
+def code_reference(cls: type[Any] | Callable[..., Any]) -> str | dict[str, str] | None:
+    """Return `module:qualname`, or file and name for code of the running script, or None if it has neither."""
+    name, module = getattr(cls, "__qualname__", "<nameless>"), sys.modules.get(cls.__module__)
     if "<" in name or module is None or _attribute(module, name) is not cls:
         return None
     if cls.__module__ not in ("__main__", "__mp_main__"):
@@ -45,13 +45,7 @@ def resolve_class(reference: str | dict[str, str]) -> type[Any]:
     Raises:
         ConfigError: It is no longer there.
     """
-    try:
-        if isinstance(reference, str):
-            found = pkgutil.resolve_name(reference)
-        else:
-            found = _attribute(_load_script(reference["file"]), reference["name"])
-    except (ImportError, AttributeError, OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{reference}: the class cannot be found again: {error}", field="class") from error
+    found = _resolved(reference)
     if not isinstance(found, type):
         raise ConfigError(f"{reference}: expected a class, found {found!r:.100}", field="class")
     return found
@@ -72,6 +66,65 @@ def write_arguments(value: Any) -> Any:
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: write_arguments(item) for key, item in value.items()}}
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def write_function(function: Callable[..., Any]) -> str | dict[str, str]:
+    """Return the JSON form of a function.
+
+    Raises:
+        TypeError: It is a lambda or a closure, which cannot be imported.
+    """
+    reference = code_reference(function)
+    if reference is None:
+        raise TypeError(f"{function!r} cannot be imported")
+    return reference
+
+
+def read_function(reference: str | dict[str, str]) -> Callable[..., Any]:
+    """Import the function of a reference; this runs its module.
+
+    Raises:
+        ConfigError: It is no longer there.
+    """
+    found = _resolved(reference)
+    if not callable(found):
+        raise ConfigError(f"{reference}: expected a function, found {found!r:.100}", field="constraints")
+    return found  # type: ignore[no-any-return]  # what was imported has no type
+
+
+def _resolved(reference: str | dict[str, str]) -> Any:
+    try:
+        if isinstance(reference, str):
+            return pkgutil.resolve_name(reference)
+        return _attribute(_load_script(reference["file"]), reference["name"])
+    except (ImportError, AttributeError, OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{reference}: it cannot be found again: {error}", field="class") from error
+
+
+def write_call(kind: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON form of a call of a class.
+
+    Raises:
+        TypeError: The class cannot be imported, or an argument has no such form.
+    """
+    reference = code_reference(kind)
+    if reference is None:
+        raise TypeError(f"{kind.__qualname__} cannot be imported")
+    return {
+        "class": reference,
+        "args": [write_arguments(item) for item in args],
+        "kwargs": {name: write_arguments(item) for name, item in kwargs.items()},
+    }
+
+
+def read_call(data: Mapping[str, Any]) -> tuple[type[Any], tuple[Any, ...], dict[str, Any]]:
+    """Return the class and the arguments of a call that `write_call` wrote.
+
+    Raises:
+        ConfigError: The class is no longer where it was.
+    """
+    kwargs = {name: read_arguments(item) for name, item in data["kwargs"].items()}
+    return resolve_class(data["class"]), tuple(read_arguments(item) for item in data["args"]), kwargs
 
 
 def read_arguments(data: Any) -> Any:

@@ -3,61 +3,53 @@
 Inline choices come first, in the order of their construction, then the choices of the mutators in the order of their
 application. A space holds a construction (class and arguments) or an `ir.Model`, never weights.
 
-What a decided model is built with lies above this layer: `instantiate` takes a builder, and has one by name.
+What belongs here: what one asks of a space. How allowed decisions are found is `decision_space`'s, where mutators have
+a say `points`'; how inline choices become a graph is `inline`'s. What a decided model is built with lies above this
+layer: `instantiate` takes a builder, and has one by name.
 """
 
 from __future__ import annotations
 
-import math
 import pkgutil
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from graphnas.errors import ConfigError, GraphNASError, MutationError
+from graphnas.errors import ConfigError, MutationError, VerificationError
 from graphnas.ir.json_form import from_json as model_from_json
 from graphnas.ir.json_form import to_json as model_to_json
-from graphnas.ir.literal import FrozenDict, freeze
-from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.record import record_of
-from graphnas.ir.trace import trace
-from graphnas.ir.verify import verified
-from graphnas.mutators.choices.choice import Collector
-from graphnas.mutators.choices.fixed import Fixation
+from graphnas.mutators.chain import checked_mutators, decisions_in, is_refusal
+from graphnas.mutators.constraint import Constraint
 from graphnas.mutators.construct import Construction
-from graphnas.mutators.domain import (
-    MUTATOR_MARK,
-    Decision,
-    Decisions,
-    Domain,
-    check_decisions,
-    unknown_label,
-)
-from graphnas.mutators.mutator import Given, Mutator, RandomCandidate, Sampler, checked_label, replay
+from graphnas.mutators.decision_space import DecisionSpace
+from graphnas.mutators.domain import MUTATOR_MARK, Decision, Decisions, Domain
+from graphnas.mutators.encoding import Encoding
+from graphnas.mutators.inline import INLINE, InlinePart
+from graphnas.mutators.mutator import FirstCandidate, Mutator, RandomCandidate, replay
+from graphnas.mutators.points import Points
 from graphnas.mutators.serialize import (
-    class_reference,
-    read_arguments,
+    read_call,
+    read_function,
     read_tensor,
-    resolve_class,
-    write_arguments,
+    write_call,
+    write_function,
     write_tensor,
 )
+from graphnas.mutators.table import format_table
 
 Builder = Callable[[Model], nn.Module]
 
 DEFAULT_BUILDER = "graphnas.codegen:to_module"
 """What builds a module of a model where no builder is given; resolved when it is first needed."""
 
-INLINE = "InlineChoices"
-"""Name under which a history holds the decisions of inline choices."""
-
-_REMEMBERED = 64
-_PROBES = 256
+_DRAWS = 100
+"""So many draws are tried where mutators or constraints refuse some."""
 
 
 class ModelSpace:
@@ -68,96 +60,219 @@ class ModelSpace:
         mutators: Edits on top of it, in the order of their application.
         example_inputs: Arguments of `forward`: a tensor or a tuple. Needed to trace a module: for `freeze`, and
             wherever there are mutators.
+        constraints: Functions of the decisions that must be true: `lambda d: d["width"] * d["depth"] <= 64`. They see
+            every label of `domains`, with its default where it does not come up.
 
     Raises:
         ConfigError: `base` was not recorded, two mutators share a label, or something else is of the wrong kind.
     """
 
-    def __init__(self, base: nn.Module | Model, mutators: Sequence[Mutator] = (), example_inputs: Any = None) -> None:
-        self._construction: Construction | None = None
-        self._model: Model | None = None
+    def __init__(
+        self,
+        base: nn.Module | Model,
+        mutators: Sequence[Mutator] = (),
+        example_inputs: Any = None,
+        *,
+        constraints: Sequence[Callable[[Mapping[str, Decision]], object]] = (),
+    ) -> None:
+        inputs = _as_tuple(example_inputs)
         if isinstance(base, Model):
-            self._model = base
+            self._inline = InlinePart(None, base, inputs)
         elif isinstance(base, nn.Module):
-            self._construction = _construction(base)
+            self._inline = InlinePart(_construction(base), None, inputs)
         else:
             raise ConfigError(
                 f"base: expected a torch.nn.Module or a traced model, got {base!r:.100}; construct the model first",
                 field="base",
             )
-        self.mutators = _checked(mutators)
-        self.example_inputs: tuple[Any, ...] | None = _as_tuple(example_inputs)
+        self.mutators = checked_mutators(mutators)
+        self.constraints = _checked_constraints(constraints)
         self._start()
 
     def _start(self) -> None:
-        self._inline: dict[str, Domain] | None = None
-        self._domains: dict[str, Domain] | None = None
-        self._traced: LRU[Model] = LRU(_REMEMBERED)
+        self._points = Points(self._inline, self.mutators, self.constraints)
+        self._encoding: Encoding | None = None
+
+    @property
+    def example_inputs(self) -> tuple[Any, ...] | None:
+        """Arguments of `forward`."""
+        return self._inline.example_inputs
 
     # What can be decided.
 
     @property
-    def inline_domains(self) -> dict[str, Domain]:
-        """Label to domain of the inline choices, in the order of their construction."""
-        if self._inline is None:
-            with Collector() as collector:
-                if self._construction is not None:
-                    self._construction.run_aside(None, shapes_only=True)
-            self._inline = collector.domains
-        return dict(self._inline)
+    def inline_domains(self) -> DecisionSpace:
+        """Label to domain of the inline choices, in the order of their construction, with their conditions."""
+        return self._inline.space
 
     @property
-    def domains(self) -> dict[str, Domain]:
-        """Label to domain, in order. Of mutators, those that come up if every choice takes its first candidate."""
-        if self._domains is None:
-            found = self.inline_domains
-            default = {label: domain.default for label, domain in found.items()}
-            if self.mutators:
-                found.update(self._run(default, {})[0])
-            self._domains = found
-        return dict(self._domains)
+    def domains(self) -> DecisionSpace:
+        """Label to domain, in order, with conditions and constraints: all that a search strategy needs.
 
-    def default(self) -> Decisions:
-        """Return the decisions that take the first candidate everywhere."""
-        return {label: domain.default for label, domain in self.domains.items()}
+        Of mutators, those that come up if every choice takes its first candidate.
+        """
+        return self._points.domains
 
     def size(self) -> int | None:
         """Return the number of points; None where it is infinite or not known.
 
-        It is the product of the domains if the mutators' choices stay the same under every single change of the default
-        decisions, and not known if they depend on other choices, or trying takes more than 256 models.
+        Without mutators, points are counted as long as constraints leave that possible. With them, the choices of the
+        mutators count as independent if they stay the same under every single change of the default decisions. If they
+        do not, the ways to decide them are gone through, up to 256 models, and those that are refused do not count.
         """
-        sizes = [domain.size for domain in self.domains.values()]
-        if any(size is None for size in sizes):
-            return None
-        if self.mutators and not self._is_product():
-            return None
-        return math.prod(size for size in sizes if size is not None)
+        return self._points.count() if self.mutators else self.domains.size
+
+    def describe(self) -> str:
+        """Return a table, one line for each label: kind, what is allowed, condition, and where in the model it stands.
+
+        >>> from graphnas import ValueChoice, recording
+        >>> with recording():
+        ...     net = nn.Sequential(nn.Linear(4, ValueChoice([8, 16], label="width")), nn.ReLU())
+        >>> print(ModelSpace(net).describe())
+        label  kind         allowed       when    where
+        width  categorical  one of 8, 16  always  0(out_features)
+        1 labels; number of points: 2
+        """
+        return format_table(self.domains, self._inline.places())
+
+    def contains(self, decisions: Mapping[str, Decision]) -> bool:
+        """Tell whether decisions are a point of the space. With mutators, they are applied to find out."""
+        try:
+            self.validate(decisions)
+        except (MutationError, VerificationError):
+            return False
+        return True
+
+    def default(self) -> Decisions:
+        """Return the decisions that take the first candidate everywhere, or the first that constraints allow."""
+        decisions = self.domains.default()
+        return self._points.complete(decisions, FirstCandidate()).decisions if self.mutators else decisions
 
     def sample(self, seed: int) -> Decisions:
-        """Return random decisions, uniform per choice; what only some decisions bring up is drawn as it comes."""
+        """Return random decisions, uniform per choice; what only some decisions bring up is drawn as it comes.
+
+        What a constraint or a mutator refuses is drawn anew.
+
+        Raises:
+            DecisionError: Nothing that the constraints allow is found.
+            MutationError: The mutators refused every draw.
+        """
         return self.complete({}, seed)
 
     def complete(self, decisions: Mapping[str, Decision], seed: int = 0) -> Decisions:
         """Return decisions that fit: what is missing is drawn, what does not come up under the others is left out.
 
         Raises:
-            DecisionError: A value lies outside its domain.
+            DecisionError: A value lies outside its domain, or there is nothing that fits.
+            MutationError: The mutators refused every draw.
         """
-        draw = Given(decisions, RandomCandidate(random.Random(seed)))
-        chosen = {label: draw.choose(domain) for label, domain in self.inline_domains.items()}
-        return {**chosen, **self._run(chosen, draw)[1]} if self.mutators else chosen
+        rng = random.Random(seed)
+        if not self.mutators:
+            return self.domains.sample(rng, decisions)
+        for attempt in range(_DRAWS):
+            drawn = {**decisions, **self.domains.sample(rng, decisions)}
+            try:
+                return self._points.complete(drawn, RandomCandidate(rng)).decisions
+            except (MutationError, VerificationError) as error:
+                if not is_refusal(error) or attempt + 1 == _DRAWS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def grid(self, granularity: int | None = None) -> Iterator[Decisions]:
+        """Yield every point, lazily; choices that constraints read vary slowest, the last one fastest.
+
+        Args:
+            granularity: So many values, evenly spread, stand for a continuous domain.
+
+        Raises:
+            ConfigError: A domain is infinite, and there is no granularity.
+        """
+        if not self.mutators:
+            return self.domains.grid(granularity)
+        return (point for point in self._points.walk(granularity) if point is not None)
 
     def validate(self, decisions: Mapping[str, Decision]) -> Decisions:
         """Return the decisions in the order and spelling of the space. With mutators, they are applied to find out.
 
         Raises:
-            DecisionError: A label is unknown or missing, or a value lies outside its domain.
+            DecisionError: A label is unknown, missing or does not come up, a value lies outside its domain, or a
+                constraint is broken.
             MutationError: A mutator refused the decisions.
         """
+        return self.decisions_of(self.freeze(decisions)) if self.mutators else self.domains.normalize(decisions)
+
+    # Points near others, and vectors.
+
+    def neighbours(self, decisions: Mapping[str, Decision]) -> tuple[Decisions, ...]:
+        """Return the points at which one choice is a step away; choices that this brings up take their default.
+
+        Raises:
+            DecisionError: The decisions are no point of the space.
+        """
         if not self.mutators:
-            return check_decisions(self.inline_domains, decisions)
-        return self.decisions_of(self.freeze(decisions))
+            return self.domains.neighbours(decisions)
+        here = self._points.given(decisions)
+        known: dict[str, Domain] = {**self._inline.space, **here.domains}
+        found: list[Decisions] = []
+        for label, value in here.decisions.items():
+            for other in known[label].neighbours(value):
+                try:
+                    found.append(self._points.complete({**here.decisions, label: other}, FirstCandidate()).decisions)
+                except (MutationError, VerificationError) as error:
+                    if not is_refusal(error):
+                        raise
+        return tuple(found)
+
+    def crossover(self, one: Mapping[str, Decision], other: Mapping[str, Decision], seed: int) -> Decisions:
+        """Return a point with every decision from one of two parents, by a draw for each label.
+
+        A choice that comes up in neither parent is drawn. Mixtures that are refused are drawn anew; at the worst the
+        child is the first parent.
+
+        Raises:
+            DecisionError: A parent is no point of the space.
+        """
+        rng = random.Random(seed)
+        if not self.mutators:
+            return self.domains.crossover(one, other, rng)
+        parents = (self.validate(one), self.validate(other))
+        for _ in range(_DRAWS):
+            mixed = {label: parent[label] for parent in parents for label in parent if rng.random() < 0.5}
+            whole = {**parents[1], **parents[0], **mixed}
+            try:
+                return self._points.complete(whole, RandomCandidate(rng)).decisions
+            except (MutationError, VerificationError) as error:
+                if not is_refusal(error):
+                    raise
+        return parents[0]
+
+    def encode(self, decisions: Mapping[str, Decision]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return decisions as a vector whose length is that of the space; see `encoding` for what stands where.
+
+        Raises:
+            DecisionError: The decisions are no point of the space.
+        """
+        return np.array(self.encoding.encode(self.validate(decisions)), dtype=np.float64)
+
+    def decode(self, vector: Sequence[float] | np.ndarray[Any, Any]) -> Decisions:
+        """Return the decisions that are nearest to a vector; `contains` tells whether constraints allow them.
+
+        Raises:
+            DecisionError: The vector has another length, or a number that is not finite.
+        """
+        return self.encoding.decode(list(np.asarray(vector, dtype=np.float64).ravel()))
+
+    @property
+    def encoding(self) -> Encoding:
+        """Where the numbers of each label stand in a vector, and the mask of those that may not come up.
+
+        It spans what comes up under the default decisions and under each single change of them, up to 256 models.
+        """
+        if self._encoding is None:
+            known = self._points.discovered() if self.mutators else dict(self.domains)
+            optional = {label for label in known if label.startswith(MUTATOR_MARK)}
+            self._encoding = Encoding(DecisionSpace(known, self._inline.space.conditions), optional)
+        return self._encoding
 
     # What the decisions lead to.
 
@@ -172,8 +287,7 @@ class ModelSpace:
             VerificationError: The edited model breaks an invariant.
             ConfigError: There are no example inputs.
         """
-        inline = self._inline_part(decisions)
-        return self._run(inline, {k: v for k, v in decisions.items() if k not in inline})[2]
+        return self._points.given(decisions).model
 
     def instantiate(self, decisions: Mapping[str, Decision], build: Builder | None = None) -> nn.Module:
         """Return a freshly initialised module of the decisions.
@@ -184,17 +298,14 @@ class ModelSpace:
         Raises:
             GraphNASError: As `freeze`.
         """
-        if self._construction is not None and not self.mutators:
-            return self._construction.run(Fixation(check_decisions(self.inline_domains, decisions)))
+        if self._inline.construction is not None and not self.mutators:
+            return self._inline.construct(self.domains.normalize(decisions))
         builder: Builder = build if build is not None else pkgutil.resolve_name(DEFAULT_BUILDER)
         return builder(self.freeze(decisions))
 
     def decisions_of(self, model: Model) -> Decisions:
         """Return what was decided on the way to a model of this space: the history in its shortest replayable form."""
-        before = len(self._model.history) if self._model is not None else 0
-        return {
-            label: _plain(value) for mutation in model.history[before:] for label, value in mutation.decisions.items()
-        }
+        return decisions_in(model.history[self._inline.past :])
 
     def replay(self, history: Sequence[Mutation]) -> Model:
         """Return the model that a history of this space leads to; the fingerprint is the one it had then.
@@ -202,100 +313,30 @@ class ModelSpace:
         Raises:
             MutationError: The history is that of another space.
         """
-        mutations = list(history[len(self._model.history) if self._model is not None else 0 :])
+        mutations = list(history[self._inline.past :])
         inline: Decisions = {}
         if mutations and mutations[0].mutator == INLINE:
-            inline = {label: _plain(value) for label, value in mutations.pop(0).decisions.items()}
-        return replay(self._base(check_decisions(self.inline_domains, inline)), mutations, self.mutators)
-
-    # How.
-
-    def _inline_part(self, decisions: Mapping[str, Decision]) -> Decisions:
-        mine = {label: value for label, value in decisions.items() if not label.startswith(MUTATOR_MARK)}
-        prefixes = tuple(f"{MUTATOR_MARK}{mutator.label}/" for mutator in self.mutators)
-        for label in decisions:
-            if label not in mine and not label.startswith(prefixes):
-                raise unknown_label(label, tuple(self.domains))
-        return check_decisions(self.inline_domains, mine)
-
-    def _run(
-        self, inline: Decisions, rest: Mapping[str, Decision] | Sampler
-    ) -> tuple[dict[str, Domain], Decisions, Model]:
-        """Apply every mutator; return the domains that came up, the decisions taken, and the model."""
-        model = self._base(inline)
-        domains: dict[str, Domain] = {}
-        discovering = self._domains is None and rest == {}
-        for mutator in self.mutators:
-            if discovering:
-                found, model = mutator.dry_run(model)
-            else:
-                found, model = mutator.run(model, Given(rest) if isinstance(rest, Mapping) else rest)
-            domains.update(found)
-        if isinstance(rest, Mapping):
-            known = () if discovering else tuple(self.domains)
-            for label in rest:
-                if label not in domains and label not in known:
-                    raise unknown_label(label, tuple({**self.inline_domains, **domains}))
-        taken = {label: value for label, value in self.decisions_of(model).items() if label in domains}
-        return domains, taken, model
-
-    def _base(self, inline: Decisions) -> Model:
-        """Return the traced model of inline decisions, with these as its history."""
-        if self._construction is None:
-            assert self._model is not None
-            return self._model
-        if self.example_inputs is None:
-            why = "a space with mutators edits the graph" if self.mutators else "to freeze is to trace"
-            raise ConfigError(
-                f"example_inputs: {why}, which needs them: ModelSpace(base, mutators, "
-                "example_inputs=(torch.zeros(2, 3, 32, 32),)) with the shapes of your model",
-                field="example_inputs",
-            )
-        key = str(inline)
-        model = self._traced.get(key)
-        if model is None:
-            model = verified(trace(self._construction.run_aside(Fixation(inline)), self.example_inputs))
-            if inline:
-                chosen: FrozenDict[Any] = FrozenDict((label, freeze(value)) for label, value in inline.items())
-                edits = tuple(f"Decided {label} to be {value!r}." for label, value in inline.items())
-                model = replace(model, history=(Mutation(INLINE, "", tuple(inline), chosen, edits, ""),))
-            self._traced.put(key, model)
-        return model
-
-    def _is_product(self) -> bool:
-        default, expected = self.default(), self.domains
-        probes = [{**default, label: v} for label, d in expected.items() for v in d.neighbours(default[label])]
-        if len(probes) > _PROBES:
-            return False
-        inline = self.inline_domains
-        for probe in probes:
-            try:
-                mine = {label: probe[label] for label in inline}
-                found = self._run(mine, {label: v for label, v in probe.items() if label not in inline})[0]
-            except GraphNASError:
-                return False
-            if {**inline, **found} != expected:
-                return False
-        return True
+            inline = decisions_in([mutations.pop(0)])
+        return replay(self._inline.freeze(self._inline.space.normalize(inline)), mutations, self.mutators)
 
     # Other forms.
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the form that `from_json` reads; None where something, such as a closure, has none."""
+        inputs = self.example_inputs
         try:
             form: dict[str, Any] = {
-                "mutators": [_write(type(mutator), *mutator.arguments) for mutator in self.mutators],
-                "example_inputs": None
-                if self.example_inputs is None
-                else [write_tensor(value) for value in self.example_inputs],
+                "mutators": [write_call(type(mutator), *mutator.arguments) for mutator in self.mutators],
+                "example_inputs": None if inputs is None else [write_tensor(value) for value in inputs],
+                "constraints": [write_function(constraint.predicate) for constraint in self.constraints],
             }
-            if self._construction is not None:
-                made = self._construction
-                return {**_write(made.cls, made.args, dict(made.kwargs)), **form}
+            made = self._inline.construction
+            if made is not None:
+                return {**write_call(made.cls, made.args, dict(made.kwargs)), **form}
         except TypeError:
             return None
-        assert self._model is not None
-        return {"model": model_to_json(self._model), **form}
+        assert self._inline.model is not None
+        return {"model": model_to_json(self._inline.model), **form}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelSpace:
@@ -305,32 +346,43 @@ class ModelSpace:
             ConfigError: A class is no longer where it was.
         """
         space = cls.__new__(cls)
-        space._model = model_from_json(data["model"]) if "model" in data else None
-        space._construction = None if "model" in data else Construction(*_read(data))
-        space.mutators = _checked([kind(*args, **kwargs) for kind, args, kwargs in map(_read, data["mutators"])])
+        model = model_from_json(data["model"]) if "model" in data else None
         inputs = data["example_inputs"]
-        space.example_inputs = None if inputs is None else tuple(read_tensor(value) for value in inputs)
+        space._inline = InlinePart(
+            None if model is not None else Construction(*read_call(data)),
+            model,
+            None if inputs is None else tuple(read_tensor(value) for value in inputs),
+        )
+        space.mutators = checked_mutators(
+            [kind(*args, **kwargs) for kind, args, kwargs in map(read_call, data["mutators"])]
+        )
+        space.constraints = _checked_constraints([read_function(item) for item in data.get("constraints", ())])
         space._start()
         return space
 
     def __getstate__(self) -> dict[str, Any]:
         inputs = None if self.example_inputs is None else [write_tensor(value) for value in self.example_inputs]
         return {
-            "construction": self._construction,
-            "model": self._model,
+            "construction": self._inline.construction,
+            "model": self._inline.model,
             "mutators": self.mutators,
             "example_inputs": inputs,
+            "constraints": self.constraints,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._construction, self._model, self.mutators = state["construction"], state["model"], state["mutators"]
         inputs = state["example_inputs"]
-        self.example_inputs = None if inputs is None else tuple(read_tensor(value) for value in inputs)
+        self._inline = InlinePart(
+            state["construction"],
+            state["model"],
+            None if inputs is None else tuple(read_tensor(value) for value in inputs),
+        )
+        self.mutators, self.constraints = state["mutators"], state["constraints"]
         self._start()
 
     def __repr__(self) -> str:
-        made = self._construction
-        name = made.cls.__name__ if made is not None else self._model.name if self._model is not None else "nothing"
+        made, model = self._inline.construction, self._inline.model
+        name = made.cls.__name__ if made is not None else model.name if model is not None else "nothing"
         return f"ModelSpace({name}, mutators={[mutator.label for mutator in self.mutators]})"
 
 
@@ -345,19 +397,10 @@ def _construction(base: nn.Module) -> Construction:
     return Construction.of(record)
 
 
-def _checked(mutators: Any) -> tuple[Mutator, ...]:
-    found: dict[str, Mutator] = {}
-    for mutator in mutators:
-        if not isinstance(mutator, Mutator):
-            raise ConfigError(f"mutators: expected instances of Mutator, got {mutator!r:.100}", field="mutators")
-        label = checked_label(mutator)
-        if label in found:
-            raise MutationError(
-                f"two mutators of the space share the label {label!r} ({type(found[label]).__name__} and "
-                f"{type(mutator).__name__}); give one of them another: {type(mutator).__name__}(label='...')"
-            )
-        found[label] = mutator
-    return tuple(found.values())
+def _checked_constraints(constraints: Any) -> tuple[Constraint, ...]:
+    if callable(constraints) or not isinstance(constraints, Sequence):
+        raise ConfigError(f"constraints: expected a list of functions, got {constraints!r:.100}", field="constraints")
+    return tuple(Constraint.of(item) for item in constraints)
 
 
 def _as_tuple(inputs: Any) -> tuple[Any, ...] | None:
@@ -371,23 +414,3 @@ def _as_tuple(inputs: Any) -> tuple[Any, ...] | None:
             field="example_inputs",
         )
     return tuple(inputs)
-
-
-def _plain(value: Any) -> Decision:
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _write(kind: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    reference = class_reference(kind)
-    if reference is None:
-        raise TypeError(f"{kind.__qualname__} cannot be imported")
-    return {
-        "class": reference,
-        "args": [write_arguments(item) for item in args],
-        "kwargs": {name: write_arguments(item) for name, item in kwargs.items()},
-    }
-
-
-def _read(data: Mapping[str, Any]) -> tuple[type[Any], tuple[Any, ...], dict[str, Any]]:
-    kwargs = {name: read_arguments(item) for name, item in data["kwargs"].items()}
-    return resolve_class(data["class"]), tuple(read_arguments(item) for item in data["args"]), kwargs

@@ -57,12 +57,14 @@ class Rules:
     conditions: Mapping[str, Condition]
     constraints: Sequence[Constraint]
 
-    def broken(self, taken: Mapping[str, Decision]) -> Constraint | None:
-        """Return the first constraint that complete decisions break."""
+    def broken(self, taken: Mapping[str, Decision], *, complete: bool = True) -> Constraint | None:
+        """Return the first constraint that decisions break; of incomplete ones, whatever the missing ones are."""
         if not self.constraints:
             return None
-        values = {label: taken.get(label, domain.default) for label, domain in self.domains.items()}
-        return next((item for item in self.constraints if item.ask(values, self.domains) is not True), None)
+        values = dict(taken)
+        if complete:
+            values = {label: domain.default for label, domain in self.domains.items() if label not in taken} | values
+        return next((item for item in self.constraints if item.ask(values, self.domains) is False), None)
 
     def walk(self, candidates: Candidates, budget: int | None = None) -> Iterator[Decisions]:
         """Yield every allowed combination of candidates, in their order.
