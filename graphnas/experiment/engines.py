@@ -30,7 +30,7 @@ class Space(Protocol):
 
     @property
     def domains(self) -> Mapping[str, Domain]:
-        """Label to domain, in order."""
+        """Label to domain, in order; a `DecisionSpace` where there are conditions or constraints."""
 
     def validate(self, decisions: Mapping[str, Any]) -> Decisions:
         """Return the decisions in the order and spelling of the space, or raise a `DecisionError`."""

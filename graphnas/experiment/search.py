@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from graphnas.experiment.signals import Signals
 from graphnas.experiment.store import Store
 from graphnas.experiment.strategies import Observation, Strategy
 from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus, default_metric, derive_seed
+from graphnas.mutators.decision_space import DecisionSpace
 
 _TICK_S = 0.2
 _GRACE_S = 1.0
@@ -160,10 +160,8 @@ class Search:
             return early
         if not self._exhausted:
             return Reason.TRIAL_BUDGET
-        sizes = [domain.size for domain in self._space.domains.values()]
-        finite = [size for size in sizes if size is not None]
-        whole = len(finite) == len(sizes) and self._next_number >= math.prod(finite)
-        return Reason.SPACE_EXHAUSTED if whole else Reason.STRATEGY_DONE
+        size = DecisionSpace.of(self._space.domains).size
+        return Reason.SPACE_EXHAUSTED if size is not None and self._next_number >= size else Reason.STRATEGY_DONE
 
     def _start(self, number: int, decisions: Mapping[str, Any], *, again: bool) -> None:
         directory = self._store.directory / "trials" / str(number)

@@ -11,6 +11,8 @@ from graphnas.errors import ConfigError
 from graphnas.experiment.strategies import Observation, Random, RegularizedEvolution, Strategy
 from graphnas.experiment.strategies.base import decisions_key
 from graphnas.experiment.strategies.lattice import Lattice
+from graphnas.mutators.condition import Match
+from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Categorical, Domain
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.subset import Subset
@@ -47,7 +49,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[], Strategy]:
 def metric_of(decisions: dict[str, object]) -> float | None:
     if decisions["kernel"] == 7:
         return None
-    return float(str(decisions["width"])) + (0.5 if decisions["norm"] else 0.0)
+    return float(str(decisions["width"])) + (0.5 if decisions.get("norm") else 0.0)
 
 
 def play(strategy: Strategy, count: int, first: int = 0) -> list[dict[str, object]]:
@@ -85,6 +87,25 @@ def test_a_finite_space_of_every_kind_is_asked_to_its_end() -> None:
     for strategy in (Random(), RegularizedEvolution(population_size=6, sample_size=3)):
         strategy.bind(finite, 0)
         assert len({decisions_key(decisions) for decisions in play(strategy, 1000)}) == SIZE * 3 * 3
+
+
+def bound_space() -> DecisionSpace:
+    conditions = {"norm": Match.of({"kernel": [3, 5]})}
+    return DecisionSpace(DOMAINS, conditions, [lambda d: d["width"] * d["kernel"] < 100])
+
+
+def test_what_constraints_and_conditions_rule_out_is_never_asked_for(make: Callable[[], Strategy]) -> None:
+    strategy, space = make(), bound_space()
+    strategy.bind(space, 0)
+    asked = play(strategy, 60)
+    assert all(space.contains(decisions) for decisions in asked)
+    assert space.size == 14
+    assert len({decisions_key(decisions) for decisions in asked}) >= 12
+    again = make()
+    again.bind(space, 0)
+    state = json.loads(json.dumps(strategy.state_dict()))
+    again.restore(state, asked, [Observation(i, d, metric_of(d)) for i, d in enumerate(asked)])
+    assert play(again, 5, 60) == play(strategy, 5, 60)
 
 
 def test_the_same_seed_asks_the_same_and_another_does_not(make: Callable[[], Strategy]) -> None:

@@ -1,6 +1,7 @@
 """Search strategies: they are asked for decisions and told metrics, and know nothing else.
 
-`base` states the contract, `lattice` numbers the points of finite spaces; every other module is one algorithm.
+`base` states the contract, `lattice` numbers the points of finite spaces, `asked` knows which were asked for; every
+other module is one algorithm.
 """
 
 from __future__ import annotations

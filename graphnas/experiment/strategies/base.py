@@ -1,6 +1,7 @@
 """What a search strategy is: something that is asked for decisions and told what became of them.
 
-A strategy sees domains, decisions and metrics. It never sees a model, a module or torch.
+A strategy sees domains, with their conditions and constraints, decisions and metrics. It never sees a model, a module
+or torch.
 """
 
 from __future__ import annotations
@@ -10,32 +11,14 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
 from graphnas.experiment.trial import derive_seed
+from graphnas.mutators.decision_space import DecisionSpace
+from graphnas.mutators.domain import Domain
 
 OPTIMIZE_MODES = ("maximize", "minimize")
-
-
-class Domain(Protocol):
-    """What a strategy needs of a domain; `graphnas.mutators.domain.Domain` has it."""
-
-    @property
-    def size(self) -> int | None:
-        """Number of values, or None where there are infinitely many."""
-
-    def normalize(self, value: Any) -> Any:
-        """Return the one spelling of `value`."""
-
-    def sample(self, rng: random.Random) -> Any:
-        """Draw a value uniformly."""
-
-    def at(self, index: int) -> Any:
-        """Return the value at a place of a finite domain's order."""
-
-    def index(self, value: Any) -> int:
-        """Return the place of a value in a finite domain's order."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +41,7 @@ class Strategy(abc.ABC):
 
     The contract, which `tests/experiment/test_strategies.py` checks for each:
 
+    - Whatever is asked for is allowed by the conditions and constraints of the domains.
     - `ask` never blocks and never spins; None means that there is nothing left to ask, now and ever.
     - What `ask` returns depends on the seed, on `state_dict` and on what was asked and told before; nothing else.
     - `tell` may come in any order, for any number of open candidates.
@@ -80,13 +64,13 @@ class Strategy(abc.ABC):
             raise ConfigError(f"seed: expected a whole number or None, got {seed!r}", field="seed")
         self.optimize_mode = optimize_mode
         self.seed = seed
-        self.domains: Mapping[str, Domain] = {}
+        self.domains = DecisionSpace({})
         self._root_seed = seed or 0
         self._cursor = 0
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
-        """Start over on `domains`; `seed` counts where the strategy has none of its own."""
-        self.domains = domains
+        """Start over on `domains`, plain or a `DecisionSpace`; `seed` counts where the strategy has none of its own."""
+        self.domains = DecisionSpace.of(domains)
         self._root_seed = derive_seed(seed, "strategy") if self.seed is None else self.seed
         self._cursor = 0
 
@@ -128,7 +112,7 @@ class Strategy(abc.ABC):
         return random.Random(f"{self._root_seed}/{self._cursor}")
 
     def _sample(self, rng: random.Random) -> dict[str, Any]:
-        return {label: domain.sample(rng) for label, domain in self.domains.items()}
+        return self.domains.sample(rng)
 
 
 def decisions_key(decisions: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.strategies.base import Domain, Observation, Strategy, decisions_key
-from graphnas.experiment.strategies.lattice import Lattice, space_size
+from graphnas.experiment.strategies.asked import Asked
+from graphnas.experiment.strategies.base import Observation, Strategy
+from graphnas.mutators.domain import Domain
 
 
 class RegularizedEvolution(Strategy):
@@ -21,6 +22,7 @@ class RegularizedEvolution(Strategy):
     population has been asked for (and as long as there is none to choose from).
 
     Each label is mutated with `mutation_prob`; where none is, one is picked, so that a child differs from its parent.
+    Where conditions and constraints allow no such child, it is drawn like the first ones.
 
     Args:
         optimize_mode: `'maximize'` or `'minimize'`.
@@ -84,27 +86,26 @@ class RegularizedEvolution(Strategy):
         self.dedup = dedup
         self.on_failure = on_failure
         self._population: deque[tuple[float, dict[str, Any]]] = deque(maxlen=population_size)
-        self._seen: set[str] = set()
-        self._lattice: Lattice | None = None
-        self._scanned = 0
+        self._asked: Asked | None = None
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         super().bind(domains, seed)
         self._population.clear()
-        self._seen = set()
-        self._lattice = Lattice(domains, self._root_seed) if self.dedup and space_size(domains) is not None else None
-        self._scanned = 0
+        self._asked = Asked(self.domains, self._root_seed) if self.dedup else None
 
     def ask(self) -> dict[str, Any] | None:
-        if self._cursor >= self.cycles or (self._lattice and len(self._seen) >= self._lattice.size):
+        if self._cursor >= self.cycles or (self._asked is not None and self._asked.is_all):
             return None
         rng = self._next_rng()
-        for _ in range(self.dedup_retries if self.dedup else 1):
-            decisions = self._propose(rng)
-            if not self.dedup or decisions_key(decisions) not in self._seen:
-                self.recall(decisions)
-                return decisions
-        return self._any_unseen(rng)
+        for _ in range(self.dedup_retries):
+            decisions: dict[str, Any] | None = self._propose(rng)
+            if self._asked is None or decisions not in self._asked:
+                break
+        else:
+            decisions = self._any_unseen(rng)
+        if decisions is not None:
+            self.recall(decisions)
+        return decisions
 
     def tell(self, observation: Observation) -> None:
         if observation.metric is None and self.on_failure == "ignore":
@@ -115,8 +116,8 @@ class RegularizedEvolution(Strategy):
         self._population.append((fitness, observation.decisions))
 
     def recall(self, decisions: dict[str, Any]) -> None:
-        if self.dedup:
-            self._seen.add(decisions_key(decisions))
+        if self._asked is not None:
+            self._asked.add(decisions)
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         if self._cursor <= self.population_size or not self._population:
@@ -127,38 +128,20 @@ class RegularizedEvolution(Strategy):
         return self._mutate(parent, rng)
 
     def _mutate(self, parent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        mutable = [label for label, domain in self.domains.items() if domain.size != 1]
+        mutable = [label for label, domain in self.domains.items() if label in parent and domain.size != 1]
         if not mutable:
             return dict(parent)
         chosen = [label for label in mutable if rng.random() < self.mutation_prob] or [rng.choice(mutable)]
-        child = dict(parent)
-        for label in chosen:
-            child[label] = _another(self.domains[label], parent[label], rng)
-        return child
+        child = self.domains.vary(parent, chosen, rng)
+        return self._sample(rng) if child is None else child
 
     def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
-        if self._lattice is None:
-            for _ in range(self.dedup_retries):
-                decisions = self._sample(rng)
-                if decisions_key(decisions) not in self._seen:
-                    self.recall(decisions)
-                    return decisions
-            return None
-        # Points before the mark were all asked, so over a whole run each point is looked at once.
-        while self._scanned < self._lattice.size:
-            decisions = self._lattice[self._scanned]
-            self._scanned += 1
-            if decisions_key(decisions) not in self._seen:
-                self.recall(decisions)
-                return decisions
-        return None
-
-
-def _another(domain: Domain, value: Any, rng: random.Random) -> Any:
-    if domain.size is None:
-        return domain.sample(rng)
-    place = rng.randrange(domain.size - 1)
-    return domain.at(place + (place >= domain.index(value)))
+        assert self._asked is not None, "asked only where nothing is to be asked for twice"
+        found = self._asked.any_left()
+        if found is not None or self.domains.size is not None:
+            return found
+        drawn = (self._sample(rng) for _ in range(self.dedup_retries))
+        return next((point for point in drawn if point not in self._asked), None)
 
 
 def _positive(name: str, value: object) -> int:

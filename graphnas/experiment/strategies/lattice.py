@@ -7,19 +7,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphnas.experiment.strategies.base import Domain
+from graphnas.mutators.domain import Domain
 
 _ROUNDS = 4
 
 
-def space_size(domains: Mapping[str, Domain]) -> int | None:
-    """Return the number of points, or None where there are infinitely many. Exact, however large."""
-    sizes = [domain.size for domain in domains.values()]
-    return None if any(size is None for size in sizes) else math.prod(size for size in sizes if size is not None)
-
-
 class Lattice:
-    """All points of finite domains in a random order that depends on the seed alone.
+    """All combinations of finite domains in a random order that depends on the seed alone.
 
     The order is a permutation of `range(size)` computed point by point: a Feistel network over SHAKE-256 on the least
     even number of bits that holds `size`, walked along its cycle until it falls into range (Black and Rogaway 2002,
@@ -27,10 +21,10 @@ class Lattice:
     """
 
     def __init__(self, domains: Mapping[str, Domain], seed: int) -> None:
-        size = space_size(domains)
-        if size is None:
+        sizes = [domain.size for domain in domains.values()]
+        if any(size is None for size in sizes):
             raise ValueError("a lattice needs domains of finite size")
-        self.size = size
+        self.size = size = math.prod(size for size in sizes if size is not None)
         self._domains = dict(domains)
         self._half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
         self._key = f"{seed}/".encode()

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.strategies.base import Domain, Strategy, decisions_key
-from graphnas.experiment.strategies.lattice import Lattice, space_size
+from graphnas.experiment.strategies.asked import Asked
+from graphnas.experiment.strategies.base import Strategy
+from graphnas.experiment.strategies.lattice import Lattice
+from graphnas.mutators.domain import Domain
 
 _RETRIES = 500
 
@@ -16,7 +18,8 @@ class Random(Strategy):
     """Ask for points drawn uniformly.
 
     With `dedup`, a finite space is drawn without replacement and `ask` returns None once it is exhausted; without, the
-    draws are independent and never end. A space with an infinite domain is drawn independently, repeats left out.
+    draws are independent and never end. A space with an infinite domain, with conditions or constraints is drawn
+    independently, repeats left out.
 
     Args:
         dedup: Whether to leave out what was asked before.
@@ -34,12 +37,15 @@ class Random(Strategy):
             raise ConfigError(f"dedup: expected True or False, got {dedup!r}", field="dedup")
         self.dedup = dedup
         self._lattice: Lattice | None = None
-        self._seen: set[str] = set()
+        self._asked: Asked | None = None
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         super().bind(domains, seed)
-        self._seen = set()
-        self._lattice = Lattice(domains, self._root_seed) if self.dedup and space_size(domains) is not None else None
+        self._lattice = self._asked = None
+        if self.dedup and self.domains.is_product and self.domains.size is not None:
+            self._lattice = Lattice(domains, self._root_seed)
+        elif self.dedup:
+            self._asked = Asked(self.domains, self._root_seed)
 
     def ask(self) -> dict[str, Any] | None:
         if self._lattice is not None:
@@ -47,14 +53,19 @@ class Random(Strategy):
                 return None
             self._cursor += 1
             return self._lattice[self._cursor - 1]
+        if self._asked is not None and self._asked.is_all:
+            return None
         rng = self._next_rng()
         for _ in range(_RETRIES):
-            decisions = self._sample(rng)
-            if not self.dedup or decisions_key(decisions) not in self._seen:
-                self.recall(decisions)
-                return decisions
-        return None
+            decisions: dict[str, Any] | None = self._sample(rng)
+            if self._asked is None or decisions not in self._asked:
+                break
+        else:
+            decisions = self._asked.any_left() if self._asked is not None else None
+        if decisions is not None:
+            self.recall(decisions)
+        return decisions
 
     def recall(self, decisions: dict[str, Any]) -> None:
-        if self.dedup and self._lattice is None:
-            self._seen.add(decisions_key(decisions))
+        if self._asked is not None:
+            self._asked.add(decisions)
