@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from graphnas.codegen import syntax
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.initialise import init_segments, initialisation
@@ -18,11 +16,9 @@ from graphnas.codegen.syntax import Expression, Function, Statement, Tree
 from graphnas.codegen.template import Site, owned
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
-from graphnas.ir.literal import Argument, FrozenList
-from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec, TensorData
-
-_SHORT = 64
-"""Most elements of a tensor that is written out."""
+from graphnas.ir.initial import initial_buffer, initial_parameter, unrecorded
+from graphnas.ir.literal import Argument
+from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 
 CONTAINERS = {"sequential": "Sequential", "list": "ModuleList", "dict": "ModuleDict"}
 """Classes of torch.nn, by kind of definition."""
@@ -143,40 +139,26 @@ class Constructor:
 
     def _held_parameter(self, spec: ParameterSpec, owner: str) -> Expression:
         """Return a parameter as an item of a list or dictionary: what takes statements to build is drawn anew."""
-        body, value = ([], None) if spec.initial is None else self._expression(spec.initial, owner)
-        if body or value is None:
-            shape = spec.type.shape
-            value = self._shaped("randn" if len(shape) >= 2 else "zeros", shape, spec.type.dtype, Site("dim", owner, 1))
-            if len(shape) >= 2:
-                value = syntax.binary("*", value, syntax.literal("0.02"))
+        body, value = self._expression(initial_parameter(spec), owner)
+        if body:
+            _, value = self._expression(unrecorded(spec.type), owner)
         kwargs = [("requires_grad", syntax.literal("False"))] if not spec.requires_grad else []
         return syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)
 
     def _parameter(self, name: str, spec: ParameterSpec) -> list[Statement]:
         target = path_expression(self.definition, name)
-        body: list[Statement] = []
-        if spec.initial is not None:
-            body, value = self._expression(spec.initial, name)
-        else:
-            function = "zeros" if len(spec.type.shape) < 2 else "empty"
-            value = self._shaped(function, spec.type.shape, spec.type.dtype, Site("dim", name, 1))
+        body, value = self._expression(initial_parameter(spec), name)
         kwargs = [("requires_grad", syntax.literal("False"))] if not spec.requires_grad else []
-        body.append(syntax.assign(target, syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)))
-        if spec.initial is None and len(spec.type.shape) >= 2:
-            call = syntax.call(
-                syntax.reference("torch.nn:init.trunc_normal_"), [target], [("std", syntax.literal("0.02"))]
-            )
-            body.append(syntax.expression_statement(call))
-        return body
+        built = syntax.call(syntax.reference("torch.nn:Parameter"), [value], kwargs)
+        return [*body, syntax.assign(target, built)]
 
     def _buffer(self, name: str, spec: BufferSpec) -> list[Statement]:
         body: list[Statement] = []
-        if spec.initial is not None:
-            body, value = self._expression(spec.initial, name)
+        initial = initial_buffer(spec)
+        if initial is not None:
+            body, value = self._expression(initial, name)
         elif spec.data is not None:
-            value = self._tensor(name, spec.data)
-        elif spec.storage == "persistent":
-            value = self._shaped("zeros", spec.type.shape, spec.type.dtype, Site("dim", name, 1))
+            value = Tree("tensor", name, (), spec.data)
         else:
             raise CodegenError(
                 f"{self.definition.class_name}.{name} is not in the state_dict, and neither its expression nor its "
@@ -190,32 +172,6 @@ class Constructor:
 
     def _expression(self, graph: Graph, name: str) -> tuple[list[Statement], Expression]:
         return graph_body(graph, self.definition, owner=name)
-
-    def _shaped(self, function: str, shape: Sequence[int], dtype: torch.dtype, site: Site | None = None) -> Expression:
-        sizes = [self.literals.write(size, site) for size in shape] or [syntax.tuple_of([])]
-        kwargs = [] if dtype == torch.float32 else [("dtype", self.literals.write(dtype))]
-        return syntax.call(syntax.reference(f"torch:{function}"), sizes, kwargs)
-
-    def _tensor(self, name: str, data: TensorData) -> Expression:
-        shape, dtype = data.type.shape, data.type.dtype
-        count = 1
-        for size in shape:
-            count *= size
-        if count == 0:
-            return self._shaped("zeros", shape, dtype)
-        tensor = torch.frombuffer(bytearray(data.data), dtype=dtype).reshape(shape)
-        if not dtype.is_complex and torch.equal(tensor, tensor.flatten()[0].expand(shape)) and count > 1:
-            first = tensor.flatten()[0].item()
-            if first in (0, 1) and not str(first).startswith("-"):
-                return self._shaped("ones" if first else "zeros", shape, dtype)
-        if dtype == torch.int64 and len(shape) == 1 and count > 2 and torch.equal(tensor, torch.arange(count)):
-            return syntax.call(syntax.reference("torch:arange"), [syntax.integer(count)])
-        if count <= _SHORT and dtype not in (torch.bfloat16, torch.float16):
-            kwargs = [("dtype", self.literals.write(dtype))] if dtype != _default_dtype(tensor) else []
-            return syntax.call(
-                syntax.reference("torch:tensor"), [self.literals.write(_frozen_list(tensor.tolist()))], kwargs
-            )
-        return Tree("tensor", name, (), data)
 
     def _frozen(self, definition: Definition, prefix: str) -> list[Statement]:
         body = [] if definition.base is None else self._without_gradient(definition.base, prefix)
@@ -249,11 +205,3 @@ class Constructor:
             if isinstance(child, Definition):
                 body += self._ties(child, f"{prefix}{name}.")
         return body
-
-
-def _default_dtype(tensor: torch.Tensor) -> torch.dtype:
-    return torch.tensor(tensor.flatten()[0].item()).dtype
-
-
-def _frozen_list(value: Any) -> Any:
-    return FrozenList(map(_frozen_list, value)) if isinstance(value, list) else value

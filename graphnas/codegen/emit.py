@@ -15,6 +15,7 @@ from graphnas.codegen.carry import carry
 from graphnas.codegen.imports import Imports
 from graphnas.codegen.readback import says_class
 from graphnas.codegen.render import Renderer, Statement
+from graphnas.codegen.signatures import parameter_names
 from graphnas.codegen.structure import ClassPlan, forget_methods, plan_classes
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.errors import CodegenError
@@ -178,7 +179,10 @@ def _describe(plan: ClassPlan) -> list[str]:
     lines = [f"{plan.name}."]
     if definition.forwards:
         graph = definition.forwards[0].eval
-        inputs = ", ".join(f"{item.name}: {item.type}" for item in graph.inputs)
+        names = [item.name for item in graph.inputs]
+        if all(item.name != "forward" for item in plan.functions):  # it is inherited, and has its own names
+            names = list(parameter_names(f"{plan.base.text}.forward")[1:])
+        inputs = ", ".join(f"{name}: {item.type}" for name, item in zip(names, graph.inputs, strict=True))
         lines = [f"{inputs or 'nothing'} -> {_output(graph)}."]
     return lines
 

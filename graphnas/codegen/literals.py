@@ -42,8 +42,10 @@ class Literals:
             return syntax.literal(_float(item), note)
         if type(item) is str:
             return syntax.string(item)._replace(note=note)
-        if type(item) in (bytes, complex):
+        if type(item) is bytes:
             return syntax.literal(repr(item), note)
+        if type(item) is complex:
+            return _complex(item, note)
         return self._composed(item, note)
 
     def _composed(self, item: Argument, note: Any) -> Expression:
@@ -91,3 +93,15 @@ def _float(item: float) -> str:
     if math.isfinite(item):
         return repr(item)
     return f'{"-" if item < 0 else ""}float("{"nan" if math.isnan(item) else "inf"}")'
+
+
+def _complex(item: complex, note: Any) -> Expression:
+    """Return `2j`, `-2j` or `1+2j`: Python reads these as sums and negations, so the signs of zeros may want a call."""
+    negative = [math.copysign(1, part) < 0 for part in (item.real, item.imag)]
+    if math.isfinite(item.real) and math.isfinite(item.imag):
+        if item.real and (item.imag or not negative[1]):
+            return syntax.literal(repr(item), note)
+        if not item.real and negative[0] == negative[1]:
+            return syntax.literal(f"{'-' if negative[0] else ''}{complex(0, abs(item.imag))!r}", note)
+    parts = [syntax.literal(_float(part), note) for part in (item.real, item.imag)]
+    return syntax.call(syntax.identifier("complex"), parts)

@@ -10,7 +10,7 @@ from graphnas.codegen.imports import RESERVED
 from graphnas.ir.graph import Node
 
 _BUILTINS = frozenset(
-    {"bool", "dict", "float", "getattr", "int", "len", "list", "max", "min", "range", "slice", "tuple"}
+    {"bool", "complex", "dict", "float", "getattr", "int", "len", "list", "max", "min", "range", "slice", "tuple"}
 )
 ALIASES = ("identity", "shortcut", "residual", "kept")
 """Names for an early value that is kept for later: what people call a skip connection."""

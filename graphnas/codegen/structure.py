@@ -8,7 +8,7 @@ that makes the file shorter. Every definition then is a call of its class, which
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
@@ -117,25 +117,16 @@ class _Planner:
         self.unique: dict[str, Definition] = {}
         self._visit(root)
         self.counts = _count_instances(root)
-        self.named = Counter[str]()
-        for key, definition in self.unique.items():
-            self.named[definition.class_name] += self.counts[key]
         self.class_names = frozenset(item.class_name for item in self.unique.values())
 
     def run(self) -> Structure:
-        written = [item for item in self.unique.values() if item is not self.root and self._needs_class(item)]
-        for group in _groups(written, self._needs_class):
+        written = [item for item in self.unique.values() if item is not self.root and _may_have_class(item)]
+        for group in _groups(written):
             self._add_classes(group)
         self._add_classes([self.root])
         self._order_classes()
         self._name_classes()
         return self.structure
-
-    def _needs_class(self, definition: Definition) -> bool:
-        if not is_container(definition):
-            return True
-        own_name = definition.kind == "sequential" and definition.class_name != "Sequential"
-        return own_name and self.named[definition.class_name] > 1
 
     def _visit(self, definition: Definition) -> None:
         if definition.key in self.unique:
@@ -163,7 +154,17 @@ class _Planner:
             for members in shapes.values():
                 self._add_variant(variants, self._variant(members, methods, base, weights), base, weights)
             for variant in variants:
+                if not self._needs_class(variant, definitions):
+                    continue
+                if len(variant.members) == 1 < len(definitions):
+                    variant = self._alone(variant.members[0], base, weights)
                 self._add_class(variant, base, definitions)
+
+    def _needs_class(self, variant: _Variant, definitions: Sequence[Definition]) -> bool:
+        """Tell whether a class is worth its name: what could be a plain container and occurs once is written as one."""
+        first = definitions[variant.members[0]]
+        is_used_once = len(variant.members) == 1 and self.counts[first.key] == 1
+        return first is self.root or not is_used_once or not is_container(first)
 
     def _methods(self, definition: Definition, *, is_single: bool) -> _Methods:
         """Return the methods that a definition alone would have, and what they have in common with others."""
@@ -184,6 +185,11 @@ class _Planner:
             body = generalise([syntax.block(item.body) for item in alike], members)
             functions.append(alike[0]._replace(body=body.parts))
         return self._settled(members, tuple(functions), base, weights)
+
+    def _alone(self, member: int, base: Tree, weights: Sequence[int]) -> _Variant:
+        """Return a definition that shares its class with nobody after all, as it is written where others never were."""
+        functions, _ = self._methods(self.group[member], is_single=True)
+        return self._settled([member], functions, base, weights)
 
     def _settled(
         self, members: list[int], functions: tuple[Function, ...], base: Tree, weights: Sequence[int]
@@ -285,12 +291,17 @@ def _forwards(definition: Definition) -> Iterator[Function]:
         yield from (forward_method(definition, number) for number in range(len(definition.forwards)))
 
 
-def _groups(definitions: Sequence[Definition], needs_class: Callable[[Definition], bool]) -> list[list[Definition]]:
+def _may_have_class(definition: Definition) -> bool:
+    own_name = definition.kind == "sequential" and definition.class_name != "Sequential"
+    return own_name or not is_container(definition)
+
+
+def _groups(definitions: Sequence[Definition]) -> list[list[Definition]]:
     """Return definitions by class name, each group after those that it holds.
 
     A class that stands inside itself, or inside one that it holds elsewhere, is taken height by height.
     """
-    held = {item.key: list(_held(item, needs_class)) for item in definitions}
+    held = {item.key: list(_held(item)) for item in definitions}
     heights: dict[str, int] = {}
     for item in definitions:
         heights[item.key] = 1 + max((heights[child.key] for child in held[item.key]), default=0)
@@ -311,12 +322,12 @@ def _groups(definitions: Sequence[Definition], needs_class: Callable[[Definition
     return [groups[group] for group in order.static_order()]
 
 
-def _held(definition: Definition, needs_class: Callable[[Definition], bool]) -> Iterator[Definition]:
+def _held(definition: Definition) -> Iterator[Definition]:
     for child in _children(definition):
-        if needs_class(child):
+        if _may_have_class(child):
             yield child
         else:
-            yield from _held(child, needs_class)
+            yield from _held(child)
 
 
 def _reached(start: str, edges: Mapping[str, Mapping[str, None]]) -> set[str]:

@@ -6,10 +6,11 @@ go to the very same module or tensor; evaluation and training graphs; labels, ki
 
 What does not: names of values, inputs, children, parameters and classes, the order of attributes, containers without a
 forward, hints, types of values, labels of nodes and leaves, locations, guards, the nodes that serve guards or nothing
-and that the source leaves out, where and how often an attribute, an item of a sequence or a size is read, and whether a
-buffer is saved. Nor does a module that is never called, or a parameter that is never read: nothing computed depends on
-it, although it is part of the `state_dict` and of the `key`. A recorded initialisation counts even where it touches
-such a parameter, since it draws random numbers.
+and that the source leaves out, where and how often an attribute, an item of a sequence or a size is read, whether a
+function of torch is given a list or a tuple, whether a buffer is saved, and whether it was recorded how a tensor is
+built, or source builds it so without a record. Nor does a module that is never called, or a parameter that is never
+read: nothing computed depends on it, although it is part of the `state_dict` and of the `key`. A recorded
+initialisation counts even where it touches such a parameter, since it draws random numbers.
 
 Instances are numbered by their first use. A definition is hashed once and the hash is kept on the object, so that after
 an edit only the edited path is hashed again. Equality of names and order is `key` (`graphnas.ir.keyed`).
@@ -24,14 +25,17 @@ from functools import lru_cache
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
 
+import torch
+
 from graphnas.ir.effects import assigned_paths, is_item, is_size, live_nodes, reshapes
 from graphnas.ir.graph import Graph, Node
+from graphnas.ir.initial import initial_buffer, initial_parameter
 from graphnas.ir.keyed import Written, digest, written
 from graphnas.ir.literal import Argument, FrozenDict, Value, freeze, map_values, values_in
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 from graphnas.ir.types import Type
 
-FINGERPRINT_VERSION = 3
+FINGERPRINT_VERSION = 4
 """Counts changes of what a fingerprint covers; part of every fingerprint."""
 
 _TAG = f"graphnas-fingerprint-{FINGERPRINT_VERSION}"
@@ -93,6 +97,9 @@ class _Inherited:
     name: str
 
 
+_TAKES_ANY_SEQUENCE = ("torch:", "torch.nn.functional:")
+"""Functions that do the same with a list as with a tuple."""
+
 _Part: TypeAlias = Child | ParameterSpec | BufferSpec | _Inherited
 
 
@@ -145,7 +152,10 @@ class _Hasher:
                 waiting[node.name] = node
                 continue
             operation, kwargs = self.operation(node)
-            content = (operation, number(node.args), number(tuple(sorted(kwargs, key=_first))))
+            args, keywords = node.args, tuple(sorted(kwargs, key=_first))
+            if node.operation.kind == "function" and node.operation.target.startswith(_TAKES_ANY_SEQUENCE):
+                args, keywords = _without_lists((args, keywords))
+            content = (operation, number(args), number(keywords))
             first = node.inputs[0].name if node.inputs else ""
             size = is_size(node, sizes)
             if size or is_item(node, types.get(first)):
@@ -294,9 +304,10 @@ def _content(item: _Part | None) -> Any:
     if isinstance(item, ModuleSpec):
         return ("leaf", spec_fingerprint(item))
     if isinstance(item, ParameterSpec):
-        return ("parameter", item.type, item.requires_grad, _expression(item.initial))
+        return ("parameter", item.type, item.requires_grad, _expression(initial_parameter(item)))
     if isinstance(item, BufferSpec):
-        return ("buffer", item.type, _expression(item.initial), item.data)
+        initial = initial_buffer(item)
+        return ("buffer", item.type, _expression(initial), None if initial is not None else item.data)
     if isinstance(item, _Inherited):
         return ("inherited", spec_fingerprint(item.base), item.name)
     return ("missing",)
@@ -320,6 +331,12 @@ def _reads(graph: Graph) -> tuple[str, ...] | None:
         vars(graph)[_READS] = tuple(dict.fromkeys(reads[name] for name in used if name in reads)) if plain else None
     found: tuple[str, ...] | None = vars(graph)[_READS]
     return found
+
+
+def _without_lists(argument: Any) -> Any:
+    """Return an argument with tuples for the lists in it."""
+    plain = isinstance(argument, tuple) and not isinstance(argument, torch.Size)
+    return tuple(map(_without_lists, argument)) if plain else argument
 
 
 def _first(pair: tuple[Any, Any]) -> tuple[str, Any]:

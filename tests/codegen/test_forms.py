@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -305,3 +306,27 @@ class PlainAndAdded(nn.Module):
 
 def test_a_forward_is_not_inherited_from_a_variant() -> None:
     roundtrip(PlainAndAdded, X)
+
+
+@pytest.mark.parametrize(
+    "number", [1j, -1j, 1 - 2j, complex(0.0, -1.0), complex(-0.0, 1.0), complex(1.0, -0.0)], ids=str
+)
+def test_complex_numbers_keep_the_signs_of_their_zeros(number: complex) -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.full_like(x, number)
+
+    source = roundtrip(Net, torch.zeros(2, dtype=torch.complex64))
+    written = source.partition("full_like(x, ")[2].partition("\n")[0].removesuffix(")")
+    assert repr(eval(written)) == repr(number)
+
+
+def test_arguments_of_a_base_that_say_the_default_in_other_words_are_left_out() -> None:
+    class Pool(nn.MaxPool2d):
+        def __init__(self) -> None:
+            super().__init__((3, 3), stride=(2, 2), padding=(0, 0), dilation=(1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(nn.functional.pad(x, (1, 1, 1, 1)))  # type: ignore[no-any-return]  # modules are not typed
+
+    assert "super().__init__(3, stride=2)\n" in roundtrip(lambda: Around(Pool()), torch.randn(2, 3, 8, 8))

@@ -239,3 +239,23 @@ def test_a_class_is_written_once_however_many_stand_for_it(count: int) -> None:
     source = source_of(*[lambda: Block(8, 8, drop=0.1)] * count)
     assert source.count("class Block") == 1
     assert "def __init__(self):" in source
+
+
+class Tower(nn.Sequential):
+    """A chain with a name of its own."""
+
+
+def test_a_chain_of_its_own_class_is_a_plain_one_where_it_occurs_once() -> None:
+    class Towers(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(
+                Tower(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Sigmoid()),
+                Tower(nn.Conv1d(2, 2, 3, padding=1), nn.BatchNorm1d(2)),
+                *(Tower(nn.Linear(width, 4), nn.Tanh(), nn.Linear(4, width), nn.Tanh()) for width in (4, 4)),
+            )
+
+    source = roundtrip(Towers, torch.randn(3, 2, 4))
+    assert source.count("class Tower(") == 1
+    assert "nn.Sequential(nn.Conv1d" in source
+    assert source.count(" Tower()") == 2
+    assert '"""input: f32[3, 2, 4]' in source

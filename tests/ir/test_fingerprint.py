@@ -22,7 +22,7 @@ from graphnas.ir.literal import Argument, FrozenDict, Symbol, Value, map_values
 from graphnas.ir.module import BufferSpec, Child, Definition, Forward, ModuleSpec, ParameterSpec, TensorData, Tie
 from graphnas.ir.rewrite import Rewriter
 from tests.ir.handmade import language_model, resnet
-from tests.strategies import BATCH, Builder, definitions, leaf, sequential
+from tests.strategies import BATCH, Builder, definitions, expression, leaf, sequential
 
 
 def _renamed(definition: Definition, rename: Callable[[str], str]) -> Definition:
@@ -177,8 +177,20 @@ def test_initialisation_trainability_and_the_train_graph_count() -> None:
     assert fingerprint(same) == fingerprint(net)
     model = language_model().root
     thawed = FrozenDict({"position": replace(model.parameters["position"], requires_grad=True)})
-    unknown = FrozenDict({"position": replace(model.parameters["position"], initial=None)})
-    assert len({fingerprint(replace(model, parameters=p)) for p in (model.parameters, thawed, unknown)}) == 3
+    ones = FrozenDict({"position": replace(model.parameters["position"], initial=expression("torch:ones", 8))})
+    assert len({fingerprint(replace(model, parameters=p)) for p in (model.parameters, thawed, ones)}) == 3
+
+
+def test_what_was_not_recorded_counts_as_source_builds_it() -> None:
+    model = language_model().root
+    position = model.parameters["position"]
+    unknown, zeros = (
+        replace(model, parameters=FrozenDict({"position": replace(position, initial=initial)}))
+        for initial in (None, expression("torch:zeros", 8))
+    )
+    assert fingerprint(unknown) == fingerprint(zeros)
+    steps = replace(model.buffers["steps"], initial=expression("torch:arange", 4), data=None)
+    assert fingerprint(replace(model, buffers=model.buffers.set("steps", steps))) == fingerprint(model)
 
 
 def test_keyword_inputs_of_definitions_count_by_number() -> None:

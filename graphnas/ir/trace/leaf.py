@@ -230,8 +230,10 @@ def _from_attributes(
     spec = _frozen_spec(target, args, kwargs, path)
     baseline = _baseline(spec)
     for name, value in optional.items():
-        if not _same(_read(baseline, name, readers), value):
-            kwargs[name] = write(value)
+        written = write(value)
+        default = _read(baseline, name, readers)
+        if not _same(default, value) and not (write is _shortest and _same(write(default), written)):
+            kwargs[name] = written
     return _frozen_spec(target, args, kwargs, path)
 
 

@@ -8,10 +8,12 @@ have shapes, and cost nothing, while a `TorchFunctionMode` records what is done 
 
 from __future__ import annotations
 
+import inspect
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -44,6 +46,7 @@ from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTr
 _SYMBOLIC_READS = frozenset({"size", "stride", "dim", "ndimension", "numel", "nelement", "__len__"})
 _AS_MANY_AS_FIT = frozenset({"unbind", "split", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit"})
 _KEPT_WITHOUT_RESULT = frozenset({"_set_grad_enabled", "_assert_async"})
+_FURTHER_FORWARD = re.compile(r"forward_[1-9]\d*")
 _RECORDED_FIELDS = frozenset({"T", "H", "mT", "mH", "real", "imag", "data"})
 
 
@@ -141,6 +144,7 @@ class ModuleTracer(torch.fx.Tracer):
         self._watch_randomness = watch_randomness
         self._constants = constants or Constants()
         self._flags = self._set_flags()
+        self._watch_forwards()
         self._watch = StateWatch((names[0], module) for module in root.modules() if (names := paths.get(id(module))))
         self._mode = _RecordingMode(self)
         self._reads: list[tuple[torch.Tensor, Any]] = []
@@ -199,6 +203,13 @@ class ModuleTracer(torch.fx.Tracer):
         node = self._record("call_module", self._relative(path), args, kwargs, result, place)
         self._bind(result, node, place)
         return result
+
+    def _call_further(self, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Record a call of `forward_1` or its like, as generated source has them, as one of the module."""
+        first = self.paths[id(module)][0]
+        if first in self.inlined or self._is_running(first) or self._is_leaf(module, first):
+            return forward(*args, **kwargs)
+        return self._call_traced(module, self.path_of_module(module), forward, args, kwargs)
 
     # Running
 
@@ -280,6 +291,15 @@ class ModuleTracer(torch.fx.Tracer):
         """Return the traced mode, and note that graphs depend on it."""
         self.depends_on_training = True
         return self.training
+
+    def _watch_forwards(self) -> None:
+        """Let calls of further forwards of a module reach the tracer, as those of the module itself do."""
+        kinds = dict.fromkeys(map(type, self.root.modules()))
+        further = {kind: names for kind in kinds if (names := _further_forwards(kind))}
+        for module in self.root.modules() if further else ():
+            for name in further.get(type(module), ()):
+                method = getattr(type(module), name).__get__(module)  # not that of an earlier tracer
+                vars(module)[name] = wraps(method)(partial(self._call_further, module, method))
 
     def _parts_of_leaves(self) -> dict[int, str]:
         """Return the modules that stand inside of leaves only, by identity, with the path of the leaf."""
@@ -543,6 +563,7 @@ class ModuleTracer(torch.fx.Tracer):
         if operation is torch.ops.aten.set_.default and not self._is_known_outside(args[0]):
             # The memory of a value is freed by hand, and an empty tensor stays: in a graph there is nothing to free.
             tensor, place = args[0], current_place()
+            self._keep_sizes(tensor)
             node = self._record("call_function", torch.empty, (0,), {"dtype": tensor.dtype}, tensor, place)
             self._bind(tensor, node, place)
         elif operation._schema.is_mutable:
@@ -813,10 +834,12 @@ class ModuleTracer(torch.fx.Tracer):
             if scope.find(tensor) is not None:
                 for read in reads:
                     self.node_of(read)
-            for node in scope.graph.nodes:
+        self._scope = here
+        finished = (call.graph for calls in self.calls.values() for call in calls)
+        for graph in (*(scope.graph for scope in scopes), *finished):
+            for node in graph.nodes:
                 if node.meta.get("val") is tensor:
                     node.meta["val"] = abstract(tensor)
-        self._scope = here
 
     # Errors
 
@@ -871,6 +894,12 @@ def _forward_of(module: nn.Module) -> Callable[..., Any]:
         return module.forward(*args, **kwargs)
 
     return forward
+
+
+def _further_forwards(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Return the names of the methods of a class that are called as generated source calls further forwards."""
+    names = filter(_FURTHER_FORWARD.fullmatch, dir(kind))
+    return tuple(name for name in names if inspect.isfunction(getattr(kind, name)))
 
 
 class _Node:
