@@ -1,4 +1,4 @@
-"""The two seams through which objects that the IR does not know take part in recording and tracing.
+"""The seams through which objects that the IR does not know take part in recording and tracing.
 
 Inline choices live above the IR. The recorder and the tracer never import them: an object that carries one of these
 methods is asked, anything else is taken as it is.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import nn
+
+from graphnas.ir.module import ModuleSpec
 
 
 @runtime_checkable
@@ -42,6 +44,13 @@ class Expandable(Protocol):
 
     def __graphnas_expand__(self) -> Expansion:
         """Return how it is traced."""
+
+
+class Written(Protocol):
+    """A leaf that is something else in the graph."""
+
+    def __graphnas_leaf__(self) -> ModuleSpec:
+        """Return the constructor call that stands for it."""
 
 
 def expansion_of(module: nn.Module) -> Expansion | None:

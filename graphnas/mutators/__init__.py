@@ -9,10 +9,16 @@ The stack, lowest first::
 from __future__ import annotations
 
 from graphnas.mutators.choices import (
+    AutoActivation,
+    Cell,
     ChosenInputs,
     InputChoice,
     LayerChoice,
+    ModelParameterChoice,
     Mutable,
+    NasBench101Cell,
+    NasBench201Cell,
+    Placeholder,
     Repeat,
     ValueChoice,
     fixed_arch,
@@ -27,7 +33,9 @@ from graphnas.mutators.space import ModelSpace
 from graphnas.mutators.subset import Subset
 
 __all__ = [
+    "AutoActivation",
     "Categorical",
+    "Cell",
     "ChosenInputs",
     "Decision",
     "Decisions",
@@ -36,9 +44,13 @@ __all__ = [
     "IntRange",
     "LayerChoice",
     "LogUniform",
+    "ModelParameterChoice",
     "ModelSpace",
     "Mutable",
     "Mutator",
+    "NasBench101Cell",
+    "NasBench201Cell",
+    "Placeholder",
     "Repeat",
     "Sampler",
     "Subset",

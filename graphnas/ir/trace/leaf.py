@@ -98,6 +98,10 @@ def spec_of(module: nn.Module, path: str, *, opaque: bool = False) -> ModuleSpec
     Raises:
         TraceError: Its arguments are not known, cannot be written as literals, or do not lead to a module like it.
     """
+    written = getattr(type(module), "__graphnas_leaf__", None)  # graphnas.ir.protocols.Written
+    if written is not None:
+        spec: ModuleSpec = written(module)
+        return spec
     content = None if opaque else _content(module)
     known = _SPECS.get(content)
     if known is not None:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack, ModelNamespace
 from graphnas.mutators.condition import Condition
+from graphnas.mutators.constraint import Predicate
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Domain
 
 Nature: TypeAlias = Literal["structure", "value"]
@@ -32,6 +33,8 @@ class Collector:
         self.domains: dict[str, Domain] = {}
         self.natures: dict[str, Nature] = {}
         self.conditions: dict[str, Condition] = {}
+        self.constraints: dict[str, Predicate] = {}
+        """What choices that belong together demand of their decisions, by name."""
 
     def declare(self, domain: Domain, nature: Nature, condition: Condition | None = None) -> None:
         """Note a choice; one label may be declared repeatedly, as it is the same choice.
@@ -85,6 +88,13 @@ def declare(domain: Domain, nature: Nature, condition: Condition | None = None) 
     onlooker = ContextStack.get(_COLLECTOR)
     if onlooker is not None:
         onlooker.declare(domain, nature, condition)
+
+
+def constrain(name: str, predicate: Predicate) -> None:
+    """Tell the space that looks on of combinations that a choice does not allow; once for each name."""
+    onlooker = ContextStack.get(_COLLECTOR)
+    if onlooker is not None:
+        onlooker.constraints.setdefault(name, predicate)
 
 
 def choose_label(label: str | None, kind: str) -> str:
