@@ -22,7 +22,7 @@ def infer_all(root: Definition) -> Runs:
     runs: Runs = {}
     for number in range(len(root.forwards)):
         evaluated = infer(root, number)
-        runs[number] = (evaluated, infer(root, number, training=True) if _has_train_graph(root) else None)
+        runs[number] = (evaluated, infer(root, number, training=True) if has_train_graph(root) else None)
     return runs
 
 
@@ -82,11 +82,12 @@ def _typed(graph: Graph, run: Inferred) -> Graph:
 _TRAIN: LRU[bool] = LRU(8192)
 
 
-def _has_train_graph(definition: Definition) -> bool:
+def has_train_graph(definition: Definition) -> bool:
+    """Tell whether a definition, or one below it, has a train graph of its own."""
     known = _TRAIN.get(definition.key)
     if known is None:
         known = any(forward.train is not None for forward in definition.forwards) or any(
-            isinstance(child, Definition) and _has_train_graph(child) for child in definition.children.values()
+            isinstance(child, Definition) and has_train_graph(child) for child in definition.children.values()
         )
         _TRAIN.put(definition.key, known)
     return known

@@ -203,6 +203,18 @@ class Rewriter(Transaction):
             raise MutationError(f"{path!r} is used by {listed(names)}; erase these first", site=path)
         self._put_module("remove_module", path, None, f"Removed {path}, which was {named(old)}.")
 
+    def replace_root(self, root: Definition, kind: str, site: str, sentence: str) -> None:
+        """Put another root in the place of the one there is: an edit of many places at once, computed elsewhere.
+
+        Args:
+            root: The new root; what did not change should be the very objects of the old one.
+            kind: What listeners hear it was, the name of a verb.
+            site: The place that the edit is about.
+            sentence: What was done.
+        """
+        self._check_open()
+        self._record(root, [Edit(kind, site, sentence)])
+
     # Nodes.
 
     def insert_after(

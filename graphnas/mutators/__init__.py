@@ -4,6 +4,8 @@ The stack, lowest first::
 
     domain < subset, numeric, condition, constraint < walk < decision_space < encoding, table
     < choices < mutator < chain, construct < inline < points, serialize < space
+
+`widths` stands beside these: it knows graphs and open edits, and nothing of spaces.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from graphnas.mutators.mutator import Mutator, Sampler, replay
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.space import ModelSpace
 from graphnas.mutators.subset import Subset
+from graphnas.mutators.widths import WidthChange, set_width
 
 __all__ = [
     "AutoActivation",
@@ -56,9 +59,11 @@ __all__ = [
     "Subset",
     "Uniform",
     "ValueChoice",
+    "WidthChange",
     "fixed_arch",
     "int_range",
     "loguniform",
     "replay",
+    "set_width",
     "uniform",
 ]

@@ -1,0 +1,12 @@
+"""Changing the width of a layer: what hangs together with it, and how it is repaired.
+
+The stack, lowest first::
+
+    axes < values < call < pointwise, shapes, layers, leaves < survey < apply < change
+"""
+
+from __future__ import annotations
+
+from graphnas.mutators.widths.change import AxisChange, WidthChange, set_width
+
+__all__ = ["AxisChange", "WidthChange", "set_width"]

@@ -1,0 +1,453 @@
+"""The algebra of widths: a dimension of a tensor as an ordered list of groups of channels.
+
+An `Axis` is a sum of terms, a term a product of factors, outermost first, and a factor an `Atom`, which is a number of
+channels that is not fixed yet, or a plain number. A concatenation is a sum; heads of 64 channels each are a product.
+Two axes that meet, in an addition for instance, are unified: atoms are bound to what they have to be. What is left
+unbound and unpinned can be changed, and whatever is written in terms of it changes along.
+
+What belongs here: axes without any tensor. What operations do to them stands in the tables of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+_LONGEST = 4096
+"""Terms that an axis may have; what would need more of them is pinned."""
+
+
+class Atom:
+    """A number of channels that change together.
+
+    Attributes:
+        size: How many there are now.
+        bound: What it turned out to be, None as long as it stands for itself.
+        pin: Why it cannot change, the empty string if it can.
+        stiff: Of the factors of a product, those that are least stiff change first.
+    """
+
+    __slots__ = ("bound", "pin", "size", "stiff")
+
+    def __init__(self, size: int, *, pin: str = "", stiff: int = 0) -> None:
+        self.size = size
+        self.bound: Axis | None = None
+        self.pin = pin
+        self.stiff = stiff
+
+    def __repr__(self) -> str:
+        return f"<{self.size}{' pinned' if self.pin else ''} {id(self) & 0xFFFF:x}>"
+
+
+Factor: TypeAlias = Atom | int
+Term: TypeAlias = tuple[Factor, ...]
+Axis: TypeAlias = tuple[Term, ...]
+
+ONE: Axis = ((1,),)
+
+
+def fresh(size: int, *, pin: str = "", stiff: int = 0) -> Axis:
+    """Return an axis of one new atom; an axis of size 1 is no atom, since a single channel is broadcast."""
+    return ((Atom(size, pin=pin, stiff=stiff),),) if size > 1 else number(size)
+
+
+def number(size: int) -> Axis:
+    """Return an axis that has a size and no channels that could change."""
+    return ((size,),) if size else ()
+
+
+def size_of(axis: Axis, sizes: Mapping[Atom, int] | None = None) -> int:
+    """Return the number of channels, `sizes` in place of the present ones where an atom has a new one."""
+    return sum(_term_size(term, sizes) for term in axis)
+
+
+def _term_size(term: Term, sizes: Mapping[Atom, int] | None = None) -> int:
+    total = 1
+    for factor in term:
+        if isinstance(factor, int):
+            total *= factor
+        elif sizes is None:
+            total *= factor.size
+        elif factor.bound is not None:
+            total *= size_of(factor.bound, sizes)
+        else:
+            total *= sizes.get(factor, factor.size)
+    return total
+
+
+def atoms(axis: Axis) -> tuple[Atom, ...]:
+    """Return the atoms of a resolved axis, each once, in order."""
+    return tuple(dict.fromkeys(factor for term in axis for factor in term if isinstance(factor, Atom)))
+
+
+def reason(axis: Axis) -> str:
+    """Return why an axis cannot change: the reason of the first atom that has one."""
+    return next((atom.pin for atom in atoms(resolve(axis)) if atom.pin), "")
+
+
+def is_fixed(axis: Axis) -> bool:
+    """Tell whether nothing in an axis can change."""
+    return all(atom.pin for atom in atoms(resolve(axis)))
+
+
+def pin(axis: Axis, why: str) -> None:
+    """Let nothing in an axis change from now on."""
+    for atom in atoms(resolve(axis)):
+        atom.pin = atom.pin or why
+
+
+def stiffen(axis: Axis) -> None:
+    """Let an axis change only where the other factors of its product cannot."""
+    for atom in atoms(resolve(axis)):
+        atom.stiff = max(atom.stiff, 1)
+
+
+def resolve(axis: Axis) -> Axis:
+    """Return an axis in terms of atoms that are not bound."""
+    for term in axis:
+        for factor in term:
+            if not isinstance(factor, int) and factor.bound is not None:
+                return _normal([found for item in axis for found in _expanded(item)])
+    return axis
+
+
+def _expanded(term: Term) -> list[Term]:
+    found: list[Term] = [()]
+    for factor in term:
+        if isinstance(factor, int) or factor.bound is None:
+            found = [(*item, factor) for item in found]
+            continue
+        factor.bound = inner = resolve(factor.bound)
+        if len(inner) == 1:
+            found = [(*item, *inner[0]) for item in found]
+        elif found == [()]:
+            found = list(inner)
+        else:
+            found = [item for prefix in found for item in _repeated(prefix, inner)]
+    return found
+
+
+def _repeated(prefix: Term, inner: Axis) -> Sequence[Term]:
+    """Return a sum inside a product: once for each channel outside, whose number must then stay."""
+    outer: Axis = (prefix,)
+    pin(outer, "each of them holds a list of several groups of channels")
+    count = _term_size(prefix)
+    if count * len(inner) <= _LONGEST:
+        return inner * count
+    pin(inner, "there are too many groups of channels to follow them")
+    return number(count * size_of(inner))
+
+
+def _normal(terms: Sequence[Term]) -> Axis:
+    """Merge numbers that stand next to each other, and leave out factors of 1."""
+    found: list[Term] = []
+    for term in terms:
+        factors: list[Factor] = []
+        for factor in term:
+            if factor == 1:
+                continue
+            if isinstance(factor, int) and factors and isinstance(factors[-1], int):
+                factors[-1] *= factor
+            else:
+                factors.append(factor)
+        new: Term = tuple(factors) or (1,)
+        last = found[-1] if found else ()
+        if len(new) == len(last) == 1 and isinstance(new[0], int) and isinstance(last[0], int):
+            found[-1] = (last[0] + new[0],)
+        else:
+            found.append(new)
+    return tuple(found)
+
+
+def joined(parts: Sequence[Axis]) -> Axis:
+    """Return the sum of several axes: their channels one after the other."""
+    return _normal([term for part in parts for term in part])
+
+
+def product(parts: Sequence[Axis]) -> Axis:
+    """Return the product of several axes, outermost first: what flattening them gives."""
+    found: Axis = ONE
+    for part in parts:
+        found = _product(resolve(found), resolve(part))
+    return found
+
+
+def _product(outer: Axis, inner: Axis) -> Axis:
+    if outer == ONE:
+        return inner
+    if len(inner) <= 1:
+        return _normal([(*term, *item) for term in outer for item in inner])
+    return _normal([item for term in outer for item in _repeated(term, inner)])
+
+
+def same_size(left: Axis, right: Axis) -> bool:
+    """Tell whether two axes have the same size whatever becomes of their atoms, in whichever order they stand."""
+    return _polynomial(resolve(left)) == _polynomial(resolve(right))
+
+
+def _polynomial(axis: Axis) -> dict[tuple[int, ...], int]:
+    """Return the size of an axis as coefficients, by the identities of the atoms that are multiplied."""
+    found: dict[tuple[int, ...], int] = {}
+    for term in axis:
+        free = [factor for factor in term if isinstance(factor, Atom) and not factor.pin]
+        key = tuple(sorted(map(id, free)))
+        count = _term_size(term) // _term_size(tuple(free))
+        found[key] = found.get(key, 0) + count
+    return found
+
+
+# Cutting, factoring and unifying: what binds atoms.
+
+
+def cut(axis: Axis, at: int, why: str) -> tuple[Axis, Axis]:
+    """Return the first `at` channels of an axis, and the rest."""
+    axis = resolve(axis)
+    need = at
+    for index, term in enumerate(axis):
+        if need == 0:
+            return axis[:index], axis[index:]
+        count = _term_size(term)
+        if count > need:
+            first, second = _cut_term(term, need, why)
+            return joined([*map(resolve, (axis[:index], first))]), joined([*map(resolve, (second, axis[index + 1 :]))])
+        need -= count
+    return axis, ()
+
+
+def _cut_term(term: Term, at: int, why: str) -> tuple[Axis, Axis]:
+    outer, rest = term[0], term[1:]
+    inner = _term_size(rest)
+    count, remainder = divmod(at, inner)
+    whole = outer if isinstance(outer, int) else outer.size
+    if remainder == 0:
+        left, right = _copies(outer, (count, whole - count))
+        if isinstance(outer, Atom):
+            outer.bound = ((left,), (right,))
+        return ((left, *rest),), ((right, *rest),)
+    # The cut lies inside one of the outer ones, so that their number has to stay.
+    pin(((outer,),), f"{why} cuts a group of {inner} channels")
+    before, after = _copies(outer, (count, whole - count - 1))
+    first, second = cut((rest,), remainder, why)
+    every = resolve((rest,))
+    return (
+        joined([product([((before,),), every]) if count else (), first]),
+        joined([second, product([((after,),), every]) if whole - count > 1 else ()]),
+    )
+
+
+def _copies(factor: Factor, sizes: Sequence[int]) -> list[Factor]:
+    """Return factors of these sizes that can change if `factor` can."""
+    if isinstance(factor, int):
+        return [*sizes]
+    return [Atom(size, pin=factor.pin, stiff=factor.stiff) if size > 1 else size for size in sizes]
+
+
+def factor(axis: Axis, inner: int, why: str) -> tuple[Axis, Axis]:
+    """Return an axis as a product: how many groups of `inner` channels it has, and one of these groups."""
+    rest = resolve(axis)
+    outers: list[Axis] = []
+    inners: Axis | None = None
+    while rest:
+        if _term_size(rest[0]) % inner == 0:
+            outer, found = _factor_term(rest[0], inner, why)
+            rest = rest[1:]
+        else:
+            found, rest = cut(rest, inner, why)
+            outer = ONE
+        outers.append(outer)
+        if inners is not None:
+            unify(inners, found, why)
+        inners = resolve(found)
+        rest = resolve(rest)
+    return joined([resolve(outer) for outer in outers]), resolve(inners or ONE)
+
+
+def _factor_term(term: Term, inner: int, why: str) -> tuple[Axis, Axis]:
+    outside = [*term]
+    inside: list[Factor] = []
+    need = inner
+    while need > 1:
+        last = outside.pop()
+        size = _term_size((last,))
+        if need % size == 0:
+            inside.insert(0, last)
+            need //= size
+        elif size % need == 0:
+            left, right = _halves(last, need)
+            outside.append(left)
+            inside.insert(0, right)
+            need = 1
+        else:
+            text = f"{why} regroups channels that are {last if isinstance(last, int) else last.size} in a group"
+            pin((term,), text)
+            return fresh(_term_size(term) // inner, pin=text), fresh(inner, pin=text)
+    return (tuple(outside) or (1,),), (tuple(inside) or (1,),)
+
+
+def _halves(factor: Factor, inner: int) -> tuple[Factor, Factor]:
+    """Split a factor into two, of which the second one has the size `inner`."""
+    size = _term_size((factor,))
+    left, right = _copies(factor, (size // inner, inner))
+    if isinstance(factor, Atom):
+        factor.bound = ((left, right),)
+    return left, right
+
+
+def unify(left: Axis, right: Axis, why: str) -> None:
+    """Let two axes of the same size be the same channels.
+
+    Args:
+        left: One of them.
+        right: The other.
+        why: The edge at which they meet, for what is pinned by it.
+    """
+    left, right = resolve(left), resolve(right)
+    while left and right and left != right:
+        for one, other in ((left, right), (right, left)):
+            atom = _only_atom(one)
+            if atom is not None:
+                _bind(atom, other, why)
+                return
+        if len(left) == len(right) == 1:
+            _unify_terms(left[0], right[0], why)
+            return
+        size = min(_term_size(left[0]), _term_size(right[0]))
+        first, left = cut(left, size, why)
+        second, right = cut(right, size, why)
+        unify(first, second, why)
+        left, right = resolve(left), resolve(right)
+
+
+def _only_atom(axis: Axis) -> Atom | None:
+    atom = axis[0][0]
+    return atom if len(axis) == len(axis[0]) == 1 and isinstance(atom, Atom) else None
+
+
+def _bind(atom: Atom, axis: Axis, why: str) -> None:
+    found = atoms(axis)
+    if atom.pin:
+        pin(axis, atom.pin)
+    elif not found:
+        atom.pin = why
+    else:
+        if len(found) == len(axis) == len(axis[0]) == 1:
+            found[0].stiff = max(found[0].stiff, atom.stiff)
+        atom.bound = axis
+
+
+def _unify_terms(left: Term, right: Term, why: str) -> None:
+    """Unify two products of the same size, from the innermost factor outwards."""
+    while left != right:
+        one, other = resolve((left,)), resolve((right,))
+        if len(one) > 1 or len(other) > 1 or _only_atom(one) or _only_atom(other):
+            unify(one, other, why)
+            return
+        left, right = one[0], other[0]
+        small, large = sorted((_term_size(left[-1:]), _term_size(right[-1:])))
+        if small == large:
+            unify((left[-1:],), (right[-1:],), why)
+            left, right = left[:-1] or (1,), right[:-1] or (1,)
+        elif large % small == 0:
+            (left, right) = (_with_halves(term, small) for term in (left, right))
+        else:
+            text = f"{why}, where groups of {small} channels meet groups of {large}"
+            pin((left, right), text)
+            return
+
+
+def _with_halves(term: Term, inner: int) -> Term:
+    return term if _term_size(term[-1:]) == inner else (*term[:-1], *_halves(term[-1], inner))
+
+
+# Solving: new sizes of atoms, for a new size of an axis.
+
+
+Check: TypeAlias = Callable[[Mapping[Atom, int]], bool]
+"""Whether new sizes of atoms do for what hangs on them."""
+
+
+def solve(axis: Axis, total: int, check: Check = lambda sizes: True) -> dict[Atom, int] | None:
+    """Return new sizes of atoms with which an axis has `total` channels and `check` agrees, None if there are none.
+
+    Of a product the least stiff factor changes, the outermost one among equals, as long as that is possible: whole
+    heads come and go before heads change their size. The terms of a sum keep their proportions as well as they can.
+    """
+    axis = resolve(axis)
+    for chosen in _choices(axis):
+        found = _solved(axis, chosen, total)
+        if found is not None and check(found):
+            return found
+    return None
+
+
+def _choices(axis: Axis) -> Iterator[tuple[Atom, ...]]:
+    """Yield, in the order of preference, which atoms change: one in each term that can change at all."""
+    free: list[list[Atom]] = []
+    for term in axis:
+        candidates = [factor for factor in term if isinstance(factor, Atom) and not factor.pin]
+        if candidates:
+            free.append(sorted(candidates, key=lambda atom: atom.stiff))  # stable: outermost first
+    deepest = max(map(len, free), default=0)
+    for level in range(deepest):
+        yield tuple(dict.fromkeys(candidates[min(level, len(candidates) - 1)] for candidates in free))
+
+
+def _solved(axis: Axis, chosen: Sequence[Atom], total: int) -> dict[Atom, int] | None:
+    now = size_of(axis)
+    movable = sum(_term_size(term) for term in axis if any(atom in term for atom in chosen))
+    if total <= now - movable:
+        return None
+    wanted = total - (now - movable)
+    sizes = {atom: max(1, round(atom.size * wanted / movable)) for atom in chosen}
+    weights = {atom: size_of(axis, {atom: atom.size + 1}) - now for atom in chosen}
+    for atom in sorted(chosen, key=lambda atom: -weights[atom]):
+        rest = total - size_of(axis, sizes)
+        sizes[atom] = max(1, sizes[atom] + int(rest / weights[atom]))
+    if size_of(axis, sizes) != total:
+        return None
+    return {atom: size for atom, size in sizes.items() if size != atom.size}
+
+
+def nearest(axis: Axis, total: int, check: Check = lambda sizes: True) -> tuple[int, ...]:
+    """Return the sizes next to `total` that an axis can have, the one below and the one above where there are such."""
+    lower = next((size for size in range(total - 1, 0, -1) if solve(axis, size, check) is not None), None)
+    upper = next((size for size in range(total + 1, 2 * total + 1) if solve(axis, size, check) is not None), None)
+    return tuple(size for size in (lower, upper) if size is not None)
+
+
+# What changed, channel by channel.
+
+
+def sources(axis: Axis, sizes: Mapping[Atom, int]) -> tuple[tuple[int, int], ...]:
+    """Return an axis as segments `(old, new)`: consecutive channels, of which the first `min(old, new)` stay.
+
+    Segments that nothing happens to are merged with their neighbours.
+    """
+    found: list[tuple[int, int]] = []
+    for term in resolve(axis):
+        found += _segments(term, sizes)
+    return _merged(found)
+
+
+def _segments(term: Term, sizes: Mapping[Atom, int]) -> tuple[tuple[int, int], ...]:
+    if not term:
+        return ((1, 1),)
+    old = _term_size(term[:1])
+    new = _term_size(term[:1], sizes)
+    inner = _segments(term[1:], sizes)
+    if inner == ((before := _term_size(term[1:]), before),):
+        return ((old * before, new * before),)
+    before, after = (sum(pair[side] for pair in inner) for side in (0, 1))
+    kept = min(old, new)
+    rest = ((before * (old - kept), after * (new - kept)),) if old != new else ()
+    return (*inner * kept, *rest)
+
+
+def _merged(segments: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for old, new in segments:
+        if found and old == new and found[-1][0] == found[-1][1]:
+            found[-1] = (found[-1][0] + old, found[-1][1] + new)
+        else:
+            found.append((old, new))
+    return tuple(found)
