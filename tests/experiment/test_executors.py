@@ -20,7 +20,8 @@ from graphnas.experiment.trial import Outcome, TrialStatus
 from .samples import BEHAVIOURS, Nothing
 
 DEADLY = ("segfault", "killed", "exit_3", "exit_0")
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
+"""Every worker imports torch, which takes long where many do so at once."""
 
 
 @dataclass
