@@ -3,7 +3,8 @@
 First the choices of a template become plain Python: an item that only some members have stands under an `if`, a value
 that differs becomes `a if flag else b`, a child that some members lack is None for them. Then every place where members
 differ is a hole with a column of values, and columns become parameters: one for those that agree, with a default where
-one value dominates, and none for what follows from another parameter.
+one value dominates, and none for what follows from another parameter. A column that has the values of something which
+the user has a name for, a setting, goes by that name.
 """
 
 from __future__ import annotations
@@ -11,22 +12,51 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.lowering import FALSE, FLAG, NONE, TRUE, ClassLowering
-from graphnas.codegen.relations import Relation, relations
+from graphnas.codegen.relations import WIDTHS, Candidate, Relation, relations
 from graphnas.codegen.repeats import unfold
 from graphnas.codegen.syntax import Function, Parameter, Tree
 from graphnas.codegen.template import Column, Site, weight
 
 _MODULE_ATTRIBUTES = frozenset(dir(nn.Module()))
-_WIDTHS = ("in_channels", "out_channels", "num_features", "in_features", "out_features", "embed_dim", "dim", "groups")
-"""Keywords that speak of the same thing, so that even small numbers in them are one parameter when they agree."""
-
 _SMALL = 8
 """Whole numbers below mean too many things to be one parameter when they agree by chance."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the user has a name for: its value for each member."""
+
+    name: str
+    values: Mapping[int, Tree]
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether members differ in it."""
+        return len(dict.fromkeys(self.values.values())) > 1
+
+    def fits(self, values: Mapping[int, Tree]) -> bool:
+        """Tell whether it has these values."""
+        return all(self.values[member] == value for member, value in values.items())
+
+
+class _Use(NamedTuple):
+    """A place where members differ.
+
+    Attributes:
+        column: The values.
+        in_forward: Whether it stands in a forward.
+        setting: What the user calls it, if that is known.
+    """
+
+    column: Column
+    in_forward: bool
+    setting: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,7 @@ def settle(
     taken: Iterable[str],
     attributes: Iterable[str],
     lacks: Callable[[int, str], bool],
+    settings: Sequence[Setting] = (),
 ) -> Settled:
     """Return the class of a template.
 
@@ -61,9 +92,12 @@ def settle(
         taken: Names that no parameter goes by, since the file uses them otherwise.
         attributes: Names that are not set on the module, since what it derives from does.
         lacks: Tells whether an attribute that a member inherits is None.
+        settings: What the user calls what members differ in.
     """
     lowered = ClassLowering(functions, sum(1 << number for number in members), lacks).functions
-    return _Settling(lowered, {number: weights[number] for number in members}, taken, attributes).run()
+    own = {number: weights[number] for number in members}
+    known = [Setting(item.name, {number: item.values[number] for number in members}) for item in settings]
+    return _Settling(lowered, own, taken, attributes, [item for item in known if item.is_telling]).run()
 
 
 class _Settling:
@@ -73,10 +107,12 @@ class _Settling:
         weights: Mapping[int, int],
         taken: Iterable[str],
         inherited: Iterable[str],
+        settings: Sequence[Setting],
     ) -> None:
         self.functions = functions
         self.weights = weights
-        self.uses: list[tuple[Column, bool]] = []
+        self.settings = settings
+        self.uses: list[_Use] = []
         attributes: dict[str, None] = dict.fromkeys(function.name for function in functions)
         variables: dict[str, None] = {}
         for function in functions:
@@ -86,35 +122,60 @@ class _Settling:
         self.attributes = frozenset([*attributes, *inherited, *_MODULE_ATTRIBUTES])
 
     def run(self) -> Settled:
-        groups = _grouped([column for column, _ in self.uses])
-        used_in_forward = [any(self.uses[index][1] for index in group) for group in groups]
-        columns = [_joined([self.uses[index][0] for index in group]) for group in groups]
-        counts = [len(group) for group in groups]
-        derived = relations(columns, counts, len(self.weights))
-        for number, relation in derived.items():  # what follows from another parameter is used where it is
-            for base in relation.bases:
-                used_in_forward[base] = used_in_forward[base] or used_in_forward[number]
-        chosen: dict[int, str] = {}
-        for number, group in enumerate(groups):
-            if number not in derived:
-                sites = [self.uses[index][0].site for index in group]
-                chosen[number] = self._name(sites, list(chosen.values()))
-        attributes: dict[int, str] = {}
-        for number, name in chosen.items():
-            if used_in_forward[number]:
-                attributes[number] = self._attribute(name, groups[number], [*chosen.values(), *attributes.values()])
-        place = {_id(self.uses[index][0]): number for number, group in enumerate(groups) for index in group}
-        parameters = [self._parameter(name, columns[number]) for number, name in chosen.items()]
+        groups = _grouped(self.uses)
+        candidates = [self._candidate([self.uses[index] for index in group]) for group in groups]
+        known = [item.setting for item in candidates]
+        candidates += [Candidate(item.values, (), item.name) for item in self.settings if item.name not in known]
+        derived = relations(candidates, len(self.weights))
+        bases = [base for relation in derived.values() for base in relation.bases]
+        place = {id(self.uses[index].column): number for number, group in enumerate(groups) for index in group}
+        in_forward = self._used_in_forward(place, derived)
+        wanted = [number for number in dict.fromkeys([*range(len(groups)), *bases]) if number not in derived]
+        found: dict[int, str] = {}
+        for number in sorted(wanted, key=lambda number: not candidates[number].setting):  # nothing takes these names
+            barred = [*found.values(), *(self.attributes if number in in_forward else ())]
+            found[number] = self._name(candidates[number], barred)
+        chosen = {number: found[number] for number in wanted}
+        attributes = {number: name for number, name in chosen.items() if number in in_forward}
+        values = {number: candidates[number].values for number in chosen}
+        absent = {relation.bases[0]: relation.absent for relation in derived.values() if relation.absent is not None}
+        for number, value in absent.items():
+            values[number] = {member: values[number].get(member, value) for member in self.weights}
+        parameters = [self._parameter(name, values[number], absent.get(number)) for number, name in chosen.items()]
         parameters.sort(key=lambda item: item.default is not None)
         return Settled(
             self._filled(place, chosen, derived, attributes, tuple(parameters)),
             tuple(parameters),
-            {name: columns[number].values for number, name in chosen.items()},
+            {name: values[number] for number, name in chosen.items()},
         )
+
+    def _candidate(self, uses: Sequence[_Use]) -> Candidate:
+        """Return what may become one parameter; what the user has a name for has a value for every member."""
+        values: dict[int, Tree] = {}
+        for use in uses:
+            values |= use.column.values
+        name = uses[0].setting
+        setting = next((item for item in self.settings if item.name == name and item.fits(values)), None)
+        values = dict(sorted(values.items())) if setting is None else dict(setting.values)
+        return Candidate(values, tuple(use.column.site for use in uses), name)
+
+    def _used_in_forward(self, place: Mapping[int, int], derived: Mapping[int, Relation]) -> set[int]:
+        """Return what forwards read; where something follows from others, they read the others."""
+        found: set[int] = set()
+
+        def add(number: int) -> None:
+            found.add(number)
+            for base in derived[number].bases if number in derived else ():
+                add(base)
+
+        for use in self.uses:
+            if use.in_forward:
+                add(place[id(use.column)])
+        return found
 
     def _collect(self, tree: Tree, in_forward: bool, attributes: dict[str, None], variables: dict[str, None]) -> None:
         if tree.kind == "hole":
-            self.uses.append((tree.note, in_forward))
+            self.uses.append(_Use(tree.note, in_forward, self._setting_of(tree.note)))
         elif tree.kind == "name" and not in_forward:
             variables[tree.text] = None
         elif tree.kind == "reference" and not in_forward:
@@ -126,34 +187,36 @@ class _Settling:
         for part in tree.parts:
             self._collect(part, in_forward, attributes, variables)
 
-    def _attribute(self, name: str, group: Sequence[int], used: Sequence[str]) -> str:
-        """Return the attribute under which a parameter is kept for the forwards."""
-        if name not in self.attributes:
-            return name
-        sites = [self.uses[index][0].site for index in group]
-        longer = [f"{site.owner}_{site.name}".lstrip("_") for site in sites if site.owner]
-        barred = {*self.attributes, *used}
-        return next((item for item in longer if names.is_usable(item, barred)), "") or names.free_name(name, barred)
+    def _setting_of(self, column: Column) -> str:
+        """Return what the user calls what has the values of a column, the empty string if nothing has.
 
-    def _name(self, sites: Sequence[Site], used: Sequence[str]) -> str:
+        Where several have, what goes by the name that the column has anyway comes first. Small numbers agree by chance.
+        """
+        fitting = [item.name for item in self.settings if item.fits(column.values)]
+        own = next((name for name in _names_of(column.site) if name in fitting), "")
+        is_chance = column.site.rank == 0 and not _is_distinctive(column.values)
+        if own or is_chance or len(dict.fromkeys(column.values.values())) < 2:
+            return own
+        return fitting[0] if fitting else ""
+
+    def _name(self, candidate: Candidate, used: Sequence[str]) -> str:
+        """Return a free name: the user's, or that of a keyword; of an attribute as well where a forward reads it."""
         barred = {*self.taken, *used}
-        ordered = sorted(sites, key=lambda site: site.rank)
-        for site in ordered:
-            if names.is_usable(site.name, barred):
-                return site.name
-        for site in ordered:
-            longer = f"{site.owner}_{site.name}".lstrip("_")
-            if site.owner and names.is_usable(longer, barred):
-                return longer
-        return names.free_name(ordered[0].name, barred)
+        ordered = sorted(candidate.sites, key=lambda site: site.rank)
+        wanted = [candidate.setting, *(site.name for site in ordered)]
+        wanted = [name for name in (*wanted, *(_names_of(site)[0] for site in ordered)) if name]
+        free = (name for name in wanted if names.is_usable(name, barred))
+        return next(free, "") or names.free_name(wanted[0], barred)
 
-    def _parameter(self, name: str, column: Column) -> Parameter:
+    def _parameter(self, name: str, values: Mapping[int, Tree], absent: Tree | None) -> Parameter:
+        if absent is not None:
+            return Parameter(name, None, absent)
         totals: dict[Tree, int] = {}
-        for number, value in column.values.items():
+        for number, value in values.items():
             totals[value] = totals.get(value, 0) + self.weights[number]
         value, most = max(totals.items(), key=lambda item: item[1])
         is_flag = all(item in (TRUE, FALSE) for item in totals)
-        needed = is_flag or len(column.values) < len(self.weights) or 2 * most > sum(totals.values())
+        needed = is_flag or len(values) < len(self.weights) or 2 * most > sum(totals.values())
         return Parameter(name, None, value if needed else None)
 
     def _filled(
@@ -167,12 +230,11 @@ class _Settling:
         def write(number: int, own: bool) -> Tree:
             if number in chosen:
                 return syntax.dotted(chosen[number] if own else f"self.{attributes[number]}")
-            relation = derived[number]
-            return relation.write([write(base, own) for base in relation.bases])
+            return derived[number].write({base: write(base, own) for base in derived[number].bases})
 
         def fill(tree: Tree, own: bool) -> Tree:
             if tree.kind == "hole":
-                return write(place[_id(tree.note)], own)
+                return write(place[id(tree.note)], own)
             parts = tuple([fill(part, own) for part in tree.parts])
             # What holds no hole is shared; most does not.
             return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
@@ -194,20 +256,21 @@ class _Settling:
         return tuple(found)
 
 
-def _grouped(columns: Sequence[Column]) -> list[list[int]]:
-    """Return which columns are one parameter: those that are equal, and those that agree where both have values."""
+def _grouped(uses: Sequence[_Use]) -> list[list[int]]:
+    """Return which uses are of one parameter: those that are equal, and those that agree where both have values."""
     exact: dict[tuple[object, ...], list[int]] = {}
-    for index, column in enumerate(columns):
-        family = "" if _is_telling(column) else _family(column)
-        exact.setdefault((family, *sorted(column.values.items())), []).append(index)
+    for index, use in enumerate(uses):
+        family = "" if _is_telling(use.column) else _family(use)
+        exact.setdefault((family, *sorted(use.column.values.items())), []).append(index)
     groups: list[list[int]] = []
     merged: list[dict[int, Tree]] = []
-    for group in sorted(exact.values(), key=lambda group: -len(columns[group[0]].values)):
-        column = columns[group[0]]
+    for group in sorted(exact.values(), key=lambda group: -len(uses[group[0]].column.values)):
+        first = uses[group[0]]
+        column = first.column
         for known, values in zip(groups, merged, strict=True):
             if any(values.get(number, value) != value for number, value in column.values.items()):
                 continue
-            same_family = _family(columns[known[0]]) == _family(column)
+            same_family = _family(uses[known[0]]) == _family(first)
             if same_family or (_is_telling(column) and any(number in values for number in column.values)):
                 known += group
                 values.update(column.values)
@@ -218,8 +281,10 @@ def _grouped(columns: Sequence[Column]) -> list[list[int]]:
     return sorted((sorted(group) for group in groups), key=lambda group: group[0])
 
 
-def _family(column: Column) -> str:
-    return "width" if column.site.name in _WIDTHS else column.site.name
+def _family(use: _Use) -> str:
+    if use.setting:
+        return f"setting {use.setting}"
+    return "width" if use.column.site.name in WIDTHS else use.column.site.name
 
 
 def _is_telling(column: Column) -> bool:
@@ -233,20 +298,22 @@ def _is_telling(column: Column) -> bool:
     )
 
 
-def _joined(columns: Sequence[Column]) -> Column:
-    values: dict[int, Tree] = {}
-    for column in columns:
-        values |= column.values
-    return Column(dict(sorted(values.items())), columns[0].site)
+def _is_distinctive(values: Mapping[int, Tree]) -> bool:
+    """Tell whether something else has such values for the same reason, and not by chance."""
+    found = list(dict.fromkeys(values.values()))
+    if all(value.text.isdecimal() for value in found):
+        return len(found) > 2 or any(int(value.text) >= _SMALL for value in found)
+    return not all(value in (TRUE, FALSE, NONE) for value in found)
+
+
+def _names_of(site: Site) -> list[str]:
+    """Return names for a parameter, the one that says most first."""
+    return [f"{site.owner}_{site.name}".lstrip("_"), site.name] if site.owner else [site.name]
 
 
 _SELF = syntax.identifier("self")
 _BARE = syntax.expression_statement(syntax.call(syntax.attribute(syntax.call(syntax.identifier("super")), "__init__")))
 _REGISTER = ("register_buffer", "register_parameter", "add_module")
-
-
-def _id(column: Column) -> int:
-    return id(column)
 
 
 def size(settled: Settled) -> int:

@@ -15,8 +15,9 @@ from graphlib import TopologicalSorter
 from graphnas.codegen import names, syntax
 from graphnas.codegen.constructor import CONTAINERS, Constructor, holds_parameters
 from graphnas.codegen.forward import forward_method
+from graphnas.codegen.literals import Literals
 from graphnas.codegen.merge import Merger
-from graphnas.codegen.settle import Settled, settle, size
+from graphnas.codegen.settle import Setting, Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, with_site
@@ -113,6 +114,7 @@ class _Planner:
         self.root = root
         self.structure = Structure()
         self.group: Sequence[Definition] = ()
+        self.settings: Sequence[Setting] = ()
         self.calls: dict[str, Tree] = {}
         self.unique: dict[str, Definition] = {}
         self._visit(root)
@@ -143,6 +145,7 @@ class _Planner:
     def _add_classes(self, definitions: Sequence[Definition]) -> None:
         """Add the classes of definitions that have one class name."""
         self.group = definitions
+        self.settings = _settings(definitions)
         weights = [self.counts[definition.key] for definition in definitions]
         bases: dict[Tree, dict[tuple[object, ...], list[int]]] = {}
         written = [self._methods(definition, is_single=len(definitions) == 1) for definition in definitions]
@@ -194,7 +197,8 @@ class _Planner:
     def _settled(
         self, members: list[int], functions: tuple[Function, ...], base: Tree, weights: Sequence[int]
     ) -> _Variant:
-        settled = settle(functions, members, weights, self.class_names, inherited(base.text), self._lacks)
+        attributes = inherited(base.text)
+        settled = settle(functions, members, weights, self.class_names, attributes, self._lacks, self.settings)
         return _Variant(members, functions, settled, size(settled) + _NEW_CLASS)
 
     def _add_variant(self, variants: list[_Variant], new: _Variant, base: Tree, weights: Sequence[int]) -> None:
@@ -284,6 +288,20 @@ class _Planner:
                 raise CodegenError(f"the class name {plan.name!r} is no Python identifier; rename the class")
             plan.name = names.free_name(plan.name, taken, ("Tensor",))
             taken.add(plan.name)
+
+
+def _settings(definitions: Sequence[Definition]) -> list[Setting]:
+    """Return what the user has a name for in all of some definitions, each by its number."""
+    found: list[Setting] = []
+    literals = Literals()
+    for name in definitions[0].settings:
+        values = [item.settings[name] for item in definitions if name in item.settings]
+        if len(values) < len(definitions) or not names.is_usable(name):
+            continue
+        found.append(Setting(name, {number: literals.write(value) for number, value in enumerate(values)}))
+        if all(isinstance(value, tuple) and len(set(value)) == 1 for value in values):  # `(7, 7)`, used as 7
+            found.append(Setting(name, {number: literals.write(value[0]) for number, value in enumerate(values)}))
+    return found
 
 
 def _forwards(definition: Definition) -> Iterator[Function]:

@@ -76,7 +76,8 @@ def _telling(members: list[tuple[str, FrozenDict[Literal]]]) -> dict[str, Frozen
 def settings_of(module: nn.Module) -> FrozenDict[Literal]:
     """Return the settings of a module by name: arguments of its constructor as far as recorded, then its attributes.
 
-    An attribute counts for more than the argument of its name: it is what methods read.
+    An attribute counts for more than the argument of its name: it is what methods read. One that is None says nothing,
+    since it may be the place of a child that others have.
     """
     found: dict[str, Literal] = {}
     for name, value in _arguments(module):
@@ -85,7 +86,7 @@ def settings_of(module: nn.Module) -> FrozenDict[Literal]:
             own |= _named(field, part)
         found |= own
     for name, value in vars(module).items():
-        if name not in OF_TORCH:
+        if name not in OF_TORCH and value is not None:
             found |= _named(name, value)
     return FrozenDict(found)
 

@@ -13,54 +13,52 @@ from torch import Tensor, nn
 class LayerNorm(nn.Module):
     """x: f32[2, 48, 16, 16] -> f32[2, 48, 16, 16]."""
 
-    def __init__(self, dim, weight=False):
+    def __init__(self, normalized_shape, data_format="channels_last"):
         super().__init__()
-        self.dim = dim
-        self.use_weight = weight
-        self.weight = nn.Parameter(torch.ones(dim))
-        self.bias = nn.Parameter(torch.zeros(dim))
+        self.normalized_shape = normalized_shape
+        self.data_format = data_format
+        self.weight = nn.Parameter(torch.ones(normalized_shape))
+        self.bias = nn.Parameter(torch.zeros(normalized_shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.use_weight:
+        if self.data_format == "channels_first":
             u = x.mean(1, keepdim=True)
             s = ((x - u) ** 2).mean(1, keepdim=True)
             x = (x - u) / torch.sqrt(s + 1e-06)
             return self.weight[:, None, None] * x + self.bias[:, None, None]
         return F.layer_norm(
-            x, (self.dim,), weight=self.weight, bias=self.bias, eps=1e-06
+            x, (self.normalized_shape,), weight=self.weight, bias=self.bias, eps=1e-06
         )
 
 
 class DropPath(nn.Module):
     """x: f32[2, 48, 16, 16] -> f32[2, 48, 16, 16]."""
 
-    def __init__(self, generator):
+    def __init__(self, drop_prob):
         super().__init__()
-        self.generator = generator
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             random_tensor = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(
-                self.generator
+                1 - self.drop_prob
             )
-            return x * random_tensor.div_(self.generator)
+            return x * random_tensor.div_(1 - self.drop_prob)
         return x
 
 
 class Block(nn.Module):
     """x: f32[2, 48, 16, 16] -> f32[2, 48, 16, 16]."""
 
-    def __init__(self, in_channels, identity=False, generator=0.9941176469437778):
+    def __init__(self, dim, drop_path=0.0):
         super().__init__()
-        self.dwconv = nn.Conv2d(
-            in_channels, in_channels, kernel_size=7, padding=3, groups=in_channels
-        )
-        self.norm = LayerNorm(in_channels)
-        self.pwconv1 = nn.Linear(in_channels, 4 * in_channels)
+        self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
+        self.norm = LayerNorm(dim)
+        self.pwconv1 = nn.Linear(dim, 4 * dim)
         self.act = nn.GELU()
-        self.pwconv2 = nn.Linear(4 * in_channels, in_channels)
-        self.gamma = nn.Parameter(torch.ones(in_channels) * 1e-06)
-        self.drop_path = nn.Identity() if identity else DropPath(generator)
+        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.gamma = nn.Parameter(torch.ones(dim) * 1e-06)
+        self.drop_path = nn.Identity() if drop_path == 0.0 else DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x
@@ -84,18 +82,18 @@ class ConvNeXt(nn.Module):
             [
                 nn.Sequential(
                     nn.Conv2d(3, 48, kernel_size=4, stride=4),
-                    LayerNorm(48, weight=True),
+                    LayerNorm(48, data_format="channels_first"),
                 ),
                 nn.Sequential(
-                    LayerNorm(48, weight=True),
+                    LayerNorm(48, data_format="channels_first"),
                     nn.Conv2d(48, 96, kernel_size=2, stride=2),
                 ),
                 nn.Sequential(
-                    LayerNorm(96, weight=True),
+                    LayerNorm(96, data_format="channels_first"),
                     nn.Conv2d(96, 192, kernel_size=2, stride=2),
                 ),
                 nn.Sequential(
-                    LayerNorm(192, weight=True),
+                    LayerNorm(192, data_format="channels_first"),
                     nn.Conv2d(192, 384, kernel_size=2, stride=2),
                 ),
             ]
@@ -103,30 +101,30 @@ class ConvNeXt(nn.Module):
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(
-                    Block(48, identity=True),
                     Block(48),
-                    Block(48, generator=0.9882352938875556),
+                    Block(48, drop_path=0.0058823530562222),
+                    Block(48, drop_path=0.0117647061124444),
                 ),
                 nn.Sequential(
-                    Block(96, generator=0.9823529403656721),
-                    Block(96, generator=0.9764705877751112),
-                    Block(96, generator=0.9705882351845503),
+                    Block(96, drop_path=0.01764705963432789),
+                    Block(96, drop_path=0.0235294122248888),
+                    Block(96, drop_path=0.029411764815449715),
                 ),
                 nn.Sequential(
-                    Block(192, generator=0.9647058807313442),
-                    Block(192, generator=0.9588235281407833),
-                    Block(192, generator=0.9529411755502224),
-                    Block(192, generator=0.9470588229596615),
-                    Block(192, generator=0.9411764703691006),
-                    Block(192, generator=0.9352941140532494),
-                    Block(192, generator=0.9294117614626884),
-                    Block(192, generator=0.9235294088721275),
-                    Block(192, generator=0.9176470562815666),
+                    Block(192, drop_path=0.03529411926865578),
+                    Block(192, drop_path=0.04117647185921669),
+                    Block(192, drop_path=0.0470588244497776),
+                    Block(192, drop_path=0.052941177040338516),
+                    Block(192, drop_path=0.05882352963089943),
+                    Block(192, drop_path=0.06470588594675064),
+                    Block(192, drop_path=0.07058823853731155),
+                    Block(192, drop_path=0.07647059112787247),
+                    Block(192, drop_path=0.08235294371843338),
                 ),
                 nn.Sequential(
-                    Block(384, generator=0.9117647036910057),
-                    Block(384, generator=0.9058823511004448),
-                    Block(384, generator=0.8999999985098839),
+                    Block(384, drop_path=0.0882352963089943),
+                    Block(384, drop_path=0.0941176488995552),
+                    Block(384, drop_path=0.10000000149011612),
                 ),
             ]
         )

@@ -17,7 +17,6 @@ class ConvNormActivation(nn.Sequential):
         out_channels,
         kernel_size=1,
         stride=1,
-        padding=0,
         groups=1,
         hardswish=False,
         relu=False,
@@ -29,7 +28,7 @@ class ConvNormActivation(nn.Sequential):
                 out_channels,
                 kernel_size=kernel_size,
                 stride=stride,
-                padding=padding,
+                padding=kernel_size // 2,
                 groups=groups,
                 bias=False,
             ),
@@ -44,32 +43,14 @@ class ConvNormActivation(nn.Sequential):
         )
 
 
-class ConvNormActivation2(nn.Sequential):
-    """input: f32[2, 200, 4, 4] -> f32[2, 200, 4, 4]."""
-
-    def __init__(self, in_channels, kernel_size=3, padding=1):
-        super().__init__(
-            nn.Conv2d(
-                in_channels,
-                in_channels,
-                kernel_size=kernel_size,
-                padding=padding,
-                groups=in_channels,
-                bias=False,
-            ),
-            nn.BatchNorm2d(in_channels, eps=0.001, momentum=0.01),
-            nn.Hardswish(inplace=True),
-        )
-
-
 class SqueezeExcitation(nn.Module):
     """input: f32[2, 72, 8, 8] -> f32[2, 72, 8, 8]."""
 
-    def __init__(self, in_channels, out_channels):
+    def __init__(self, input_channels, squeeze_channels):
         super().__init__()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc1 = nn.Conv2d(in_channels, out_channels, kernel_size=1)
-        self.fc2 = nn.Conv2d(out_channels, in_channels, kernel_size=1)
+        self.fc1 = nn.Conv2d(input_channels, squeeze_channels, kernel_size=1)
+        self.fc2 = nn.Conv2d(squeeze_channels, input_channels, kernel_size=1)
         self.activation = nn.ReLU()
         self.scale_activation = nn.Hardsigmoid()
 
@@ -87,75 +68,53 @@ class InvertedResidual(nn.Module):
 
     def __init__(
         self,
+        input_channels,
+        expanded_channels,
         out_channels,
-        out_channels2,
-        in_channels=80,
-        relu=False,
-        use_hardswish=True,
         kernel_size=3,
         stride=1,
-        padding=1,
-        block_relu=False,
-        extended=True,
-        use_extended=False,
-        block_out_channels=32,
-        extended2=True,
-        extended3=False,
-        extended4=True,
+        hardswish=False,
+        relu=False,
+        squeeze_channels=None,
+        activation="HS",
     ):
         super().__init__()
-        self.extended4 = extended4
+        self.input_channels = input_channels
+        self.out_channels = out_channels
         self.block = nn.Sequential(
             *(
                 [
                     ConvNormActivation(
-                        in_channels,
-                        out_channels,
-                        relu=relu,
-                        use_hardswish=use_hardswish,
+                        input_channels,
+                        expanded_channels,
+                        relu=activation == "RE",
+                        use_hardswish=activation == "HS",
                     )
                 ]
-                if out_channels != out_channels2
+                if input_channels != expanded_channels
                 else []
+            ),
+            ConvNormActivation(
+                expanded_channels,
+                expanded_channels,
+                kernel_size=kernel_size,
+                stride=stride,
+                groups=expanded_channels,
+                hardswish=hardswish,
+                relu=relu,
+                use_hardswish=activation == "HS",
             ),
             *(
-                [
-                    ConvNormActivation(
-                        out_channels,
-                        out_channels,
-                        kernel_size=kernel_size,
-                        stride=stride,
-                        padding=padding,
-                        groups=out_channels,
-                        hardswish=stride == 1,
-                        relu=block_relu,
-                        use_hardswish=use_hardswish,
-                    )
-                ]
-                if extended
+                [SqueezeExcitation(expanded_channels, squeeze_channels)]
+                if squeeze_channels is not None
                 else []
             ),
-            *(
-                [
-                    ConvNormActivation2(
-                        out_channels, kernel_size=kernel_size, padding=padding
-                    )
-                ]
-                if use_extended
-                else []
-            ),
-            *(
-                [SqueezeExcitation(out_channels, block_out_channels)]
-                if extended2
-                else []
-            ),
-            *([ConvNormActivation2(out_channels)] if extended3 else []),
-            ConvNormActivation(out_channels, out_channels2),
+            ConvNormActivation(expanded_channels, out_channels),
         )
 
     def forward(self, input: Tensor) -> Tensor:
         result = self.block(input)
-        if self.extended4:
+        if self.input_channels == self.out_channels:
             result += input
         return result
 
@@ -166,96 +125,43 @@ class MobileNetV3(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            ConvNormActivation(
-                3, 16, kernel_size=3, stride=2, padding=1, hardswish=True
-            ),
-            InvertedResidual(16, 16, use_hardswish=False, extended2=False),
+            ConvNormActivation(3, 16, kernel_size=3, stride=2, hardswish=True),
+            InvertedResidual(16, 16, 16, hardswish=True, activation="RE"),
+            InvertedResidual(16, 64, 24, stride=2, relu=True, activation="RE"),
+            InvertedResidual(24, 72, 24, hardswish=True, activation="RE"),
             InvertedResidual(
-                64,
                 24,
-                in_channels=16,
-                relu=True,
-                use_hardswish=False,
-                stride=2,
-                block_relu=True,
-                extended2=False,
-                extended4=False,
-            ),
-            InvertedResidual(
-                72, 24, in_channels=24, relu=True, use_hardswish=False, extended2=False
-            ),
-            InvertedResidual(
                 72,
                 40,
-                in_channels=24,
-                relu=True,
-                use_hardswish=False,
                 kernel_size=5,
                 stride=2,
-                padding=2,
-                block_relu=True,
-                block_out_channels=24,
-                extended4=False,
+                relu=True,
+                squeeze_channels=24,
+                activation="RE",
             ),
             *[
                 InvertedResidual(
+                    40,
                     120,
                     40,
-                    in_channels=40,
-                    relu=True,
-                    use_hardswish=False,
                     kernel_size=5,
-                    padding=2,
+                    hardswish=True,
+                    squeeze_channels=32,
+                    activation="RE",
                 )
                 for _ in range(2)
             ],
+            InvertedResidual(40, 240, 80, stride=2),
+            InvertedResidual(80, 200, 80),
+            InvertedResidual(80, 184, 80),
+            InvertedResidual(80, 184, 80),
+            InvertedResidual(80, 480, 112, squeeze_channels=120),
+            InvertedResidual(112, 672, 112, squeeze_channels=168),
             InvertedResidual(
-                240, 80, in_channels=40, stride=2, extended2=False, extended4=False
-            ),
-            InvertedResidual(200, 80, extended=False, extended2=False, extended3=True),
-            *[
-                InvertedResidual(
-                    184, 80, extended=False, extended2=False, extended3=True
-                )
-                for _ in range(2)
-            ],
-            InvertedResidual(
-                480,
-                112,
-                extended=False,
-                use_extended=True,
-                block_out_channels=120,
-                extended4=False,
-            ),
-            InvertedResidual(
-                672,
-                112,
-                in_channels=112,
-                extended=False,
-                use_extended=True,
-                block_out_channels=168,
-            ),
-            InvertedResidual(
-                672,
-                160,
-                in_channels=112,
-                kernel_size=5,
-                stride=2,
-                padding=2,
-                block_out_channels=168,
-                extended4=False,
+                112, 672, 160, kernel_size=5, stride=2, squeeze_channels=168
             ),
             *[
-                InvertedResidual(
-                    960,
-                    160,
-                    in_channels=160,
-                    kernel_size=5,
-                    padding=2,
-                    extended=False,
-                    use_extended=True,
-                    block_out_channels=240,
-                )
+                InvertedResidual(160, 960, 160, kernel_size=5, squeeze_channels=240)
                 for _ in range(2)
             ],
             ConvNormActivation(160, 960, use_hardswish=True),

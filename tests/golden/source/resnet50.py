@@ -11,34 +11,23 @@ from torch import Tensor, nn
 class Bottleneck(nn.Module):
     """x: f32[2, 64, 16, 16] -> f32[2, 256, 16, 16]."""
 
-    def __init__(self, in_channels, out_channels, stride=1, downsample=False):
+    def __init__(self, inplanes, planes, stride=1, downsample=False):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(inplanes, planes, kernel_size=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(
-            out_channels,
-            out_channels,
-            kernel_size=3,
-            stride=stride,
-            padding=1,
-            bias=False,
+            planes, planes, kernel_size=3, stride=stride, padding=1, bias=False
         )
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.conv3 = nn.Conv2d(
-            out_channels, 4 * out_channels, kernel_size=1, bias=False
-        )
-        self.bn3 = nn.BatchNorm2d(4 * out_channels)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, kernel_size=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = (
             nn.Sequential(
                 nn.Conv2d(
-                    in_channels,
-                    4 * out_channels,
-                    kernel_size=1,
-                    stride=stride,
-                    bias=False,
+                    inplanes, 4 * planes, kernel_size=1, stride=stride, bias=False
                 ),
-                nn.BatchNorm2d(4 * out_channels),
+                nn.BatchNorm2d(4 * planes),
             )
             if downsample
             else None

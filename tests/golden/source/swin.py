@@ -12,34 +12,24 @@ from torch import Tensor, nn
 class WindowAttention(nn.Module):
     """x: f32[32, 16, 48] -> f32[32, 16, 48]."""
 
-    def __init__(
-        self,
-        dim=49,
-        relative_position_bias_table_dim=12,
-        value=4,
-        scale=7,
-        offset=24,
-        size=16,
-        in_features=192,
-        reshape_size=12,
-        divisor=12,
-    ):
+    def __init__(self, num_heads=12, window_size=4, offset=24, dim=192):
         super().__init__()
-        self.size = size
-        self.reshape_size = reshape_size
-        self.divisor = divisor
+        self.num_heads = num_heads
+        self.window_size = window_size
         self.relative_position_bias_table = nn.Parameter(
-            torch.zeros(dim, relative_position_bias_table_dim)
+            torch.zeros((2 * window_size - 1) ** 2, num_heads)
         )
-        arange = torch.arange(value)
-        arange = (arange[:, None] - arange) * scale + offset
+        arange = torch.arange(window_size)
+        arange = (arange[:, None] - arange) * (2 * window_size - 1) + offset
         arange = arange[:, None, :, None]
-        arange2 = torch.arange(value)
+        arange2 = torch.arange(window_size)
         arange = arange + (arange2[:, None] - arange2)[:, None, :]
-        self.register_buffer("relative_position_index", arange.reshape((size, size)))
-        self.qkv = nn.Linear(in_features, 3 * in_features)
+        self.register_buffer(
+            "relative_position_index", arange.reshape((window_size**2, window_size**2))
+        )
+        self.qkv = nn.Linear(dim, 3 * dim)
         self.attn_drop = nn.Dropout(p=0.0)
-        self.proj = nn.Linear(in_features, in_features)
+        self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(p=0.0)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.softmax = nn.Softmax(dim=-1)
@@ -48,7 +38,7 @@ class WindowAttention(nn.Module):
         B_, N, C = x.shape
         qkv = (
             self.qkv(x)
-            .reshape(B_, N, 3, self.reshape_size, C // self.divisor)
+            .reshape(B_, N, 3, self.num_heads, C // self.num_heads)
             .permute(2, 0, 3, 1, 4)
         )
         q = qkv[0]
@@ -58,7 +48,7 @@ class WindowAttention(nn.Module):
         attn = q @ k.transpose(-2, -1)
         bias = self.relative_position_bias_table[
             self.relative_position_index.view(-1)
-        ].view(self.size, self.size, -1)
+        ].view(self.window_size**2, self.window_size**2, -1)
         bias = bias.permute(2, 0, 1).contiguous()
         attn = attn + bias.unsqueeze(0)
         attn = self.softmax(attn)
@@ -71,20 +61,19 @@ class WindowAttention(nn.Module):
 class WindowAttention2(nn.Module):
     """x: f32[32, 16, 48], mask: f32[16, 16, 16] -> f32[32, 16, 48]."""
 
-    def __init__(self, dim, in_features, size, divisor):
+    def __init__(self, num_heads, dim):
         super().__init__()
-        self.size = size
-        self.divisor = divisor
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, dim))
+        self.num_heads = num_heads
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, num_heads))
         arange = torch.arange(4)
         arange = (arange[:, None] - arange) * 7 + 24
         arange = arange[:, None, :, None]
         arange2 = torch.arange(4)
         arange = arange + (arange2[:, None] - arange2)[:, None, :]
         self.register_buffer("relative_position_index", arange.reshape((16, 16)))
-        self.qkv = nn.Linear(in_features, 3 * in_features)
+        self.qkv = nn.Linear(dim, 3 * dim)
         self.attn_drop = nn.Dropout(p=0.0)
-        self.proj = nn.Linear(in_features, in_features)
+        self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(p=0.0)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.softmax = nn.Softmax(dim=-1)
@@ -93,7 +82,7 @@ class WindowAttention2(nn.Module):
         B_, N, C = x.shape
         qkv = (
             self.qkv(x)
-            .reshape(B_, N, 3, self.size, C // self.divisor)
+            .reshape(B_, N, 3, self.num_heads, C // self.num_heads)
             .permute(2, 0, 3, 1, 4)
         )
         q = qkv[0]
@@ -107,8 +96,10 @@ class WindowAttention2(nn.Module):
         bias = bias.permute(2, 0, 1).contiguous()
         attn = attn + bias.unsqueeze(0)
         nW = mask.shape[0]
-        attn = attn.view(B_ // nW, nW, self.size, N, N) + mask.unsqueeze(1).unsqueeze(0)
-        attn = attn.view(-1, self.size, N, N)
+        attn = attn.view(B_ // nW, nW, self.num_heads, N, N) + mask.unsqueeze(
+            1
+        ).unsqueeze(0)
+        attn = attn.view(-1, self.num_heads, N, N)
         attn = self.softmax(attn)
         attn = self.attn_drop(attn)
         x = (attn @ v).transpose(1, 2).reshape(B_, N, C)
@@ -119,14 +110,16 @@ class WindowAttention2(nn.Module):
 class DropPath(nn.Module):
     """x: f32[2, 256, 48] -> f32[2, 256, 48]."""
 
-    def __init__(self, generator):
+    def __init__(self, drop_prob):
         super().__init__()
-        self.generator = generator
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            random_tensor = x.new_empty((x.shape[0], 1, 1)).bernoulli_(self.generator)
-            return x * random_tensor.div_(self.generator)
+            random_tensor = x.new_empty((x.shape[0], 1, 1)).bernoulli_(
+                1 - self.drop_prob
+            )
+            return x * random_tensor.div_(1 - self.drop_prob)
         return x
 
 
@@ -153,58 +146,32 @@ class SwinTransformerBlock(nn.Module):
 
     def __init__(
         self,
-        normalized_shape,
-        divisor,
-        attn_mask_dim,
-        size2,
-        dim=49,
-        relative_position_bias_table_dim=12,
-        value=4,
-        scale=7,
-        offset=24,
-        size=16,
-        reshape_size=12,
-        attn_size=3,
-        identity=False,
-        generator=0.990909090909091,
-        attn_mask_size=1,
-        floordiv_divisor=4,
-        x_size=4,
-        B_divisor=1,
+        dim,
+        num_heads,
+        input_resolution,
+        window_size=4,
+        offset=None,
+        drop_path=0.0,
+        size=1,
     ):
         super().__init__()
-        self.dim = dim
+        self.window_size = window_size
+        self.offset = offset
+        self.input_resolution = input_resolution
         self.size = size
-        self.divisor = divisor
-        self.attn_mask_dim = attn_mask_dim
-        self.attn_mask_size = attn_mask_size
-        self.floordiv_divisor = floordiv_divisor
-        self.x_size = x_size
-        self.B_divisor = B_divisor
-        self.size2 = size2
-        self.norm1 = nn.LayerNorm(normalized_shape)
+        self.norm1 = nn.LayerNorm(dim)
         self.attn = (
             WindowAttention(
-                dim=dim,
-                relative_position_bias_table_dim=relative_position_bias_table_dim,
-                value=value,
-                scale=scale,
-                offset=offset,
-                size=size,
-                in_features=normalized_shape,
-                reshape_size=reshape_size,
-                divisor=divisor,
+                num_heads=num_heads, window_size=window_size, offset=offset, dim=dim
             )
-            if dim != divisor
-            else WindowAttention2(
-                dim=dim, in_features=normalized_shape, size=attn_size, divisor=divisor
-            )
+            if offset is not None
+            else WindowAttention2(num_heads, dim)
         )
-        self.drop_path = nn.Identity() if identity else DropPath(generator)
-        self.norm2 = nn.LayerNorm(normalized_shape)
-        self.mlp = Mlp(normalized_shape)
-        if dim == divisor:
-            img_mask = torch.zeros((1, attn_mask_dim, attn_mask_dim, 1))
+        self.drop_path = nn.Identity() if drop_path == 0.0 else DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim)
+        if offset is None:
+            img_mask = torch.zeros((1, input_resolution, input_resolution, 1))
             img_mask[:, 0:-4, 0:-4, :] = 0
             img_mask[:, 0:-4, -4:-2, :] = 1
             img_mask[:, 0:-4, -2:, :] = 2
@@ -214,7 +181,7 @@ class SwinTransformerBlock(nn.Module):
             img_mask[:, -2:, 0:-4, :] = 6
             img_mask[:, -2:, -4:-2, :] = 7
             img_mask[:, -2:, -2:, :] = 8
-            x = img_mask.view(1, attn_mask_size, 4, attn_mask_size, 4, 1)
+            x = img_mask.view(1, size, 4, size, 4, 1)
             x = x.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 4, 4, 1)
             mask_windows = x.view(-1, 16)
             attn_mask = mask_windows.unsqueeze(1) - mask_windows.unsqueeze(2)
@@ -229,17 +196,17 @@ class SwinTransformerBlock(nn.Module):
         B, _, C = x.shape
         identity = x
         x = self.norm1(x)
-        x = x.view(B, self.attn_mask_dim, self.attn_mask_dim, C)
-        if self.dim == self.divisor:
+        x = x.view(B, self.input_resolution, self.input_resolution, C)
+        if self.offset is None:
             shifted_x = torch.roll(x, shifts=(-2, -2), dims=(1, 2))
-        B2, H, W, C2 = x.shape if self.dim != self.divisor else shifted_x.shape
-        if self.dim != self.divisor:
+        B2, H, W, C2 = x.shape if self.offset is not None else shifted_x.shape
+        if self.offset is not None:
             x = x.view(
                 B2,
-                H // self.floordiv_divisor,
-                self.x_size,
-                W // self.floordiv_divisor,
-                self.x_size,
+                H // self.window_size,
+                self.window_size,
+                W // self.window_size,
+                self.window_size,
                 C2,
             )
         else:
@@ -247,26 +214,26 @@ class SwinTransformerBlock(nn.Module):
         x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
-            .view(-1, self.x_size, self.x_size, C2)
+            .view(-1, self.window_size, self.window_size, C2)
         )
-        x_windows = x.view(-1, self.size, C)
-        if self.dim != self.divisor:
+        x_windows = x.view(-1, self.window_size**2, C)
+        if self.offset is not None:
             attn_windows = self.attn(x_windows)
         else:
             attn_windows = self.attn(x_windows, self.attn_mask)
-        attn_windows = attn_windows.view(-1, self.x_size, self.x_size, C)
-        B2 = attn_windows.shape[0] // self.B_divisor
+        attn_windows = attn_windows.view(-1, self.window_size, self.window_size, C)
+        B2 = attn_windows.shape[0] // (self.input_resolution // self.window_size) ** 2
         x = attn_windows.view(
-            B2, self.attn_mask_size, self.attn_mask_size, self.x_size, self.x_size, -1
+            B2, self.size, self.size, self.window_size, self.window_size, -1
         )
         x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
-            .view(B2, self.attn_mask_dim, self.attn_mask_dim, -1)
+            .view(B2, self.input_resolution, self.input_resolution, -1)
         )
-        if self.dim == self.divisor:
+        if self.offset is None:
             x = torch.roll(x, shifts=(2, 2), dims=(1, 2))
-        x = x.view(B, self.size2, C)
+        x = x.view(B, self.input_resolution**2, C)
         x = identity + self.drop_path(x)
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -274,15 +241,15 @@ class SwinTransformerBlock(nn.Module):
 class PatchMerging(nn.Module):
     """x: f32[2, 256, 48] -> f32[2, 64, 96]."""
 
-    def __init__(self, out_features, size):
+    def __init__(self, out_features, input_resolution):
         super().__init__()
-        self.size = size
+        self.input_resolution = input_resolution
         self.reduction = nn.Linear(2 * out_features, out_features, bias=False)
         self.norm = nn.LayerNorm(2 * out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         B, _, C = x.shape
-        x = x.view(B, self.size, self.size, C)
+        x = x.view(B, self.input_resolution, self.input_resolution, C)
         x0 = x[:, 0::2, 0::2, :]
         x1 = x[:, 1::2, 0::2, :]
         x2 = x[:, 0::2, 1::2, :]
@@ -298,135 +265,70 @@ class BasicLayer(nn.Module):
 
     def __init__(
         self,
-        normalized_shape,
-        divisor,
-        attn_mask_dim,
-        size2,
-        relative_position_bias_table_dim,
-        reshape_size,
-        generator,
-        attn_mask_size,
-        B_divisor,
         dim,
-        blocks_generator,
+        num_heads,
+        input_resolution,
+        drop_path,
         size,
-        attn_size=3,
+        blocks_offset,
+        blocks_drop_path,
+        window_size=4,
+        offset=24,
+        out_features=None,
+        depth=2,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
             [
                 SwinTransformerBlock(
-                    normalized_shape=normalized_shape,
-                    divisor=divisor,
-                    attn_mask_dim=attn_mask_dim,
-                    size2=size2,
-                    relative_position_bias_table_dim=relative_position_bias_table_dim,
-                    reshape_size=reshape_size,
-                    identity=attn_mask_dim == B_divisor,
-                    generator=generator,
-                    attn_mask_size=attn_mask_size,
-                    B_divisor=B_divisor,
+                    dim,
+                    num_heads,
+                    input_resolution,
+                    window_size=window_size,
+                    offset=offset,
+                    drop_path=drop_path,
+                    size=size,
                 ),
                 SwinTransformerBlock(
-                    normalized_shape=normalized_shape,
-                    divisor=divisor,
-                    attn_mask_dim=attn_mask_dim,
-                    size2=size2,
-                    dim=dim,
-                    attn_size=attn_size,
-                    generator=blocks_generator,
-                    attn_mask_size=attn_mask_size,
-                    B_divisor=B_divisor,
+                    dim,
+                    num_heads,
+                    input_resolution,
+                    window_size=window_size,
+                    offset=blocks_offset,
+                    drop_path=blocks_drop_path,
+                    size=size,
                 ),
                 *(
                     [
                         SwinTransformerBlock(
-                            normalized_shape=192,
-                            divisor=12,
-                            attn_mask_dim=4,
-                            size2=16,
-                            generator=0.9454545454545454,
+                            192, 12, 4, offset=24, drop_path=0.05454545454545456
                         ),
                         SwinTransformerBlock(
-                            normalized_shape=192,
-                            divisor=12,
-                            attn_mask_dim=4,
-                            size2=16,
-                            generator=0.9363636363636364,
+                            192, 12, 4, offset=24, drop_path=0.06363636363636364
                         ),
                         SwinTransformerBlock(
-                            normalized_shape=192,
-                            divisor=12,
-                            attn_mask_dim=4,
-                            size2=16,
-                            generator=0.9272727272727272,
+                            192, 12, 4, offset=24, drop_path=0.07272727272727274
                         ),
                         SwinTransformerBlock(
-                            normalized_shape=192,
-                            divisor=12,
-                            attn_mask_dim=4,
-                            size2=16,
-                            generator=0.9181818181818182,
+                            192, 12, 4, offset=24, drop_path=0.08181818181818182
                         ),
                     ]
-                    if attn_mask_size == 1
+                    if depth == 6
                     else []
                 ),
             ]
         )
-        self.downsample = PatchMerging(2 * normalized_shape, size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.downsample(x)
-
-
-class BasicLayer2(nn.Module):
-    """x: f32[2, 4, 384] -> f32[2, 4, 384]."""
-
-    def __init__(self):
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            [
-                SwinTransformerBlock(
-                    normalized_shape=384,
-                    divisor=24,
-                    attn_mask_dim=2,
-                    size2=4,
-                    dim=9,
-                    relative_position_bias_table_dim=24,
-                    value=2,
-                    scale=3,
-                    offset=4,
-                    size=4,
-                    reshape_size=24,
-                    generator=0.9090909090909091,
-                    floordiv_divisor=2,
-                    x_size=2,
-                ),
-                SwinTransformerBlock(
-                    normalized_shape=384,
-                    divisor=24,
-                    attn_mask_dim=2,
-                    size2=4,
-                    dim=9,
-                    relative_position_bias_table_dim=24,
-                    value=2,
-                    scale=3,
-                    offset=4,
-                    size=4,
-                    reshape_size=24,
-                    generator=0.9,
-                    floordiv_divisor=2,
-                    x_size=2,
-                ),
-            ]
+        self.downsample = (
+            PatchMerging(out_features, input_resolution)
+            if out_features is not None
+            else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
+        if self.downsample is not None:
+            return self.downsample(x)
         return x
 
 
@@ -441,49 +343,47 @@ class SwinTransformer(nn.Module):
         self.layers = nn.ModuleList(
             [
                 BasicLayer(
-                    normalized_shape=48,
-                    divisor=3,
-                    attn_mask_dim=16,
-                    size2=256,
-                    relative_position_bias_table_dim=3,
-                    reshape_size=3,
-                    generator=0.990909090909091,
-                    attn_mask_size=4,
-                    B_divisor=16,
-                    dim=3,
-                    blocks_generator=0.990909090909091,
-                    size=16,
-                ),
-                BasicLayer(
-                    normalized_shape=96,
-                    divisor=6,
-                    attn_mask_dim=8,
-                    size2=64,
-                    relative_position_bias_table_dim=6,
-                    reshape_size=6,
-                    generator=0.9818181818181818,
-                    attn_mask_size=2,
-                    B_divisor=4,
-                    dim=6,
-                    blocks_generator=0.9727272727272728,
-                    size=8,
-                    attn_size=6,
-                ),
-                BasicLayer(
-                    normalized_shape=192,
-                    divisor=12,
-                    attn_mask_dim=4,
-                    size2=16,
-                    relative_position_bias_table_dim=12,
-                    reshape_size=12,
-                    generator=0.9636363636363636,
-                    attn_mask_size=1,
-                    B_divisor=1,
-                    dim=49,
-                    blocks_generator=0.9545454545454546,
+                    dim=48,
+                    num_heads=3,
+                    input_resolution=16,
+                    drop_path=0.0,
                     size=4,
+                    blocks_offset=None,
+                    blocks_drop_path=0.009090909090909092,
+                    out_features=96,
                 ),
-                BasicLayer2(),
+                BasicLayer(
+                    dim=96,
+                    num_heads=6,
+                    input_resolution=8,
+                    drop_path=0.018181818181818184,
+                    size=2,
+                    blocks_offset=None,
+                    blocks_drop_path=0.02727272727272728,
+                    out_features=192,
+                ),
+                BasicLayer(
+                    dim=192,
+                    num_heads=12,
+                    input_resolution=4,
+                    drop_path=0.03636363636363637,
+                    size=1,
+                    blocks_offset=24,
+                    blocks_drop_path=0.045454545454545456,
+                    out_features=384,
+                    depth=6,
+                ),
+                BasicLayer(
+                    dim=384,
+                    num_heads=24,
+                    input_resolution=2,
+                    drop_path=0.09090909090909091,
+                    size=1,
+                    blocks_offset=4,
+                    blocks_drop_path=0.1,
+                    window_size=2,
+                    offset=4,
+                ),
             ]
         )
         self.norm = nn.LayerNorm(384)

@@ -52,14 +52,16 @@ class Attention(nn.Module):
 class DropPath(nn.Module):
     """x: f32[2, 65, 192] -> f32[2, 65, 192]."""
 
-    def __init__(self, generator):
+    def __init__(self, drop_prob):
         super().__init__()
-        self.generator = generator
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            random_tensor = x.new_empty((x.shape[0], 1, 1)).bernoulli_(self.generator)
-            return x * random_tensor.div_(self.generator)
+            random_tensor = x.new_empty((x.shape[0], 1, 1)).bernoulli_(
+                1 - self.drop_prob
+            )
+            return x * random_tensor.div_(1 - self.drop_prob)
         return x
 
 
@@ -84,11 +86,11 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """x: f32[2, 65, 192] -> f32[2, 65, 192]."""
 
-    def __init__(self, identity=False, generator=0.9909090911969543):
+    def __init__(self, drop_path=0.0):
         super().__init__()
         self.norm1 = nn.LayerNorm(192, eps=1e-06)
         self.attn = Attention()
-        self.drop_path = nn.Identity() if identity else DropPath(generator)
+        self.drop_path = nn.Identity() if drop_path == 0.0 else DropPath(drop_path)
         self.norm2 = nn.LayerNorm(192, eps=1e-06)
         self.mlp = Mlp()
 
@@ -107,18 +109,18 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(1, 65, 192) * 0.02)
         self.pos_drop = nn.Dropout(p=0.0)
         self.blocks = nn.Sequential(
-            Block(identity=True),
             Block(),
-            Block(generator=0.9818181823939085),
-            Block(generator=0.9727272726595402),
-            Block(generator=0.963636364787817),
-            Block(generator=0.9545454569160938),
-            Block(generator=0.94545454159379),
-            Block(generator=0.9363636374473572),
-            Block(generator=0.9272727221250534),
-            Block(generator=0.9181818142533302),
-            Block(generator=0.9090909063816071),
-            Block(generator=0.8999999985098839),
+            Block(drop_path=0.00909090880304575),
+            Block(drop_path=0.0181818176060915),
+            Block(drop_path=0.027272727340459824),
+            Block(drop_path=0.036363635212183),
+            Block(drop_path=0.045454543083906174),
+            Block(drop_path=0.054545458406209946),
+            Block(drop_path=0.06363636255264282),
+            Block(drop_path=0.0727272778749466),
+            Block(drop_path=0.08181818574666977),
+            Block(drop_path=0.09090909361839294),
+            Block(drop_path=0.10000000149011612),
         )
         self.norm = nn.LayerNorm(192, eps=1e-06)
         self.head = nn.Linear(192, 1000)

@@ -1,0 +1,90 @@
+"""Parameters of generated constructors: which there are, what they are called, and what follows from another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tests.codegen.roundtrip import roundtrip
+
+
+class Net(nn.Module):
+    def __init__(self, blocks: Sequence[Callable[[], nn.Module]]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([block() for block in blocks])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [block(x) for block in self.blocks]
+
+
+def source_of(*blocks: Callable[[], nn.Module], shape: tuple[int, ...] = (2, 8, 12)) -> str:
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    return roundtrip(lambda: Net(blocks), x)
+
+
+class Attention(nn.Module):
+    def __init__(self, dim: int, heads: int, window: tuple[int, int] = (2, 2), keep: str = "all") -> None:
+        super().__init__()
+        self.heads = heads
+        self.window_size = window
+        self.keep = keep
+        self.proj = nn.Linear(dim, dim)
+        self.table = nn.Parameter(torch.ones((2 * window[0] - 1) * (2 * window[1] - 1), heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
+        parts = x.view(x.shape[0], x.shape[1], self.heads, -1)
+        area = self.window_size[0] * self.window_size[1]
+        parts = parts * area + self.table.sum()
+        return parts.flatten(2) if self.keep == "all" else parts.flatten(2).mean(1)
+
+
+def test_parameters_have_the_names_that_the_user_gave_them() -> None:
+    source = source_of(lambda: Attention(12, 2), lambda: Attention(12, 4), lambda: Attention(12, 3))
+    assert "def __init__(self, heads):" in source
+    assert "self.heads = heads" in source
+    assert ", self.heads, -1)" in source
+
+
+def test_sizes_that_follow_from_a_setting_need_no_parameter() -> None:
+    source = source_of(lambda: Attention(12, 2), lambda: Attention(12, 2, (4, 4)), lambda: Attention(12, 2, (3, 3)))
+    assert "def __init__(self, window):" in source
+    assert "torch.ones((2 * window - 1) ** 2, 2)" in source
+    assert "* self.window**2" in source
+
+
+def test_a_condition_is_asked_of_the_setting_that_decides_it() -> None:
+    source = source_of(lambda: Attention(12, 2), lambda: Attention(12, 2, keep="mean"), lambda: Attention(12, 2))
+    assert 'def __init__(self, keep="all"):' in source
+    assert 'if self.keep == "' in source
+
+
+class Branch(nn.Module):
+    """Names that no argument or attribute has: what they follow from is to be found out."""
+
+    def __init__(self, kernel: int, squeeze: int, rate: float = 0.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(8, 8, kernel, padding=kernel // 2)
+        self.gate = nn.Sequential(nn.Conv1d(8, squeeze, 1), nn.Conv1d(squeeze, 8, 1)) if squeeze else nn.Identity()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gate(self.conv(x))
+        return x * (1 - self.rate) if self.rate else x
+
+
+def test_the_padding_of_a_kernel_and_what_is_left_of_a_rate() -> None:
+    source = source_of(*(lambda k=kernel, r=rate: Branch(k, 4, r) for kernel, rate in ((1, 0.2), (3, 0.3), (5, 0.1))))
+    assert "padding=kernel // 2" in source
+    assert "x * (1 - self.rate)" in source
+
+
+def test_what_is_there_for_some_only_is_none_for_the_others() -> None:
+    source = source_of(lambda: Branch(3, 16), lambda: Branch(3, 0), lambda: Branch(3, 24))
+    assert "def __init__(self, squeeze=0):" in source
+    assert "if squeeze > 0 else nn.Identity()" in source
+    source = source_of(lambda: Branch(3, 2), lambda: Branch(3, 0), lambda: Branch(3, 4))  # too small to mean `squeeze`
+    assert "def __init__(self, out_channels=None):" in source
+    assert "if out_channels is not None else nn.Identity()" in source
