@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         fixed_arch,
         int_range,
         loguniform,
+        original_state_dict_hooks,
         uniform,
     )
     from graphnas.timing import latency
@@ -118,6 +119,7 @@ _HOMES = {
         "fixed_arch",
         "int_range",
         "loguniform",
+        "original_state_dict_hooks",
         "uniform",
     ),
     "graphnas.timing": ("latency",),
@@ -171,6 +173,7 @@ __all__ = [
     "latency",
     "loguniform",
     "model_wrapper",
+    "original_state_dict_hooks",
     "recording",
     "report_final_result",
     "report_intermediate_result",

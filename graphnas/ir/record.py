@@ -32,6 +32,9 @@ _M = TypeVar("_M", bound=type[nn.Module])
 RECORD = "_graphnas_record"
 """Attribute of a module under which its record is kept."""
 
+ORIGIN = "_graphnas_origin"
+"""Attribute of a decided module under which is kept where it stands in the open model."""
+
 _BASIC_UNIT = "_graphnas_basic_unit"
 _WRAPPED = "_graphnas_model"
 
@@ -117,7 +120,7 @@ class _Recorder:
                 record.attributes = record.attributes or _attributes(module)
 
 
-OF_TORCH = frozenset(vars(nn.Module())) | {RECORD}
+OF_TORCH = frozenset(vars(nn.Module())) | {RECORD, ORIGIN}
 """Names of the attributes that every module has."""
 
 

@@ -26,6 +26,7 @@ from graphnas.mutators.choices import (
     fixed_arch,
     int_range,
     loguniform,
+    original_state_dict_hooks,
     uniform,
 )
 from graphnas.mutators.domain import Categorical, Decision, Decisions, Domain
@@ -63,6 +64,7 @@ __all__ = [
     "fixed_arch",
     "int_range",
     "loguniform",
+    "original_state_dict_hooks",
     "replay",
     "set_width",
     "uniform",

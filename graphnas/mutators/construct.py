@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from graphnas.ir.protocols import Resolvable
-from graphnas.ir.record import Record, is_model_wrapped, record_of, recording
+from graphnas.errors import DecisionError
+from graphnas.ir.record import Record, is_model_wrapped, recording
+from graphnas.mutators.choices.again import constructed_again
+from graphnas.mutators.choices.edits import Edit, Key, edits_in_force
 from graphnas.mutators.choices.fixed import Fixation, in_force
+from graphnas.mutators.choices.layer_choice import edits_of
+from graphnas.mutators.choices.mutable import Mutable
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,46 @@ class Construction:
         cls: The class.
         args: Positional arguments; choices among them are decided at each construction.
         kwargs: Keyword arguments.
+        edits: What was changed on layer choices after the construction.
     """
 
     cls: type[nn.Module]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    edits: Mapping[Key, Edit] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, record: Record) -> Construction:
-        """Return the construction that a record tells of."""
-        return cls(record.cls, record.args, dict(record.kwargs))
+    def of(cls, module: nn.Module, record: Record) -> Construction:
+        """Return the construction of a module, and the edits that were made on its choices since.
+
+        Raises:
+            DecisionError: Copies of one choice were edited differently.
+        """
+        return cls(record.cls, record.args, dict(record.kwargs), edits_of(module))
 
     def run(self, fixation: Fixation | None) -> nn.Module:
-        """Return a freshly constructed module, under decisions or with every choice open."""
-        with in_force(fixation), nullcontext() if is_model_wrapped(self.cls) else recording():
-            # Choices among the arguments were made outside: read, and noted, before the constructor starts.
-            decided = fixation is not None
-            args = tuple(_again(argument, decided) for argument in self.args)
-            kwargs = {name: _again(argument, decided) for name, argument in self.kwargs.items()}
-            return self.cls(*args, **kwargs)
+        """Return a freshly constructed module, under decisions or with every choice open.
+
+        Raises:
+            DecisionError: Decisions do not fit, or a choice stays open although there are decisions for all.
+        """
+        with in_force(fixation), edits_in_force(self.edits):
+            if is_model_wrapped(self.cls):  # it records itself, and numbers its labels from 1
+                with recording():
+                    args, kwargs = self._arguments_again()
+                module = self.cls(*args, **kwargs)
+            else:
+                with recording():
+                    args, kwargs = self._arguments_again()
+                    module = self.cls(*args, **kwargs)
+        if fixation is not None and fixation.decides_all:
+            _check_decided(module)
+        return module
+
+    def _arguments_again(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments anew; choices among them were made outside, and are noted before it starts."""
+        args = tuple(map(constructed_again, self.args))
+        return args, {name: constructed_again(argument) for name, argument in self.kwargs.items()}
 
     def run_aside(self, fixation: Fixation | None, *, shapes_only: bool = False) -> nn.Module:
         """Return a module that is only looked at: random state is as it was before.
@@ -61,18 +84,11 @@ class Construction:
             return self.run(fixation)
 
 
-def _again(argument: Any, decided: bool) -> Any:
-    if isinstance(argument, nn.Module):
-        record = record_of(argument)
-        if record is None:
-            return copy.deepcopy(argument)
-        return record.cls(
-            *(_again(item, decided) for item in record.args),
-            **{name: _again(item, decided) for name, item in record.kwargs.items()},
-        )
-    if isinstance(argument, Resolvable) and not isinstance(argument, type):
-        value = argument.__graphnas_resolve__()
-        return value if decided else argument
-    if type(argument) in (tuple, list):
-        return type(argument)(_again(item, decided) for item in argument)
-    return argument
+def _check_decided(module: nn.Module) -> None:
+    for path, part in module.named_modules():
+        if isinstance(part, Mutable) and part.is_open:
+            raise DecisionError(
+                f"{type(part).__name__} at {path!r} stays open under every decision: it was constructed before the "
+                "model, in a module whose construction was not recorded; construct that module inside "
+                "`with graphnas.recording():`, or in the constructor of the model"
+            )

@@ -52,7 +52,7 @@ class InlinePart:
             with Collector() as collector:
                 if self.construction is not None:
                     self.construction.run_aside(None, shapes_only=True)
-            self._space = DecisionSpace(collector.domains, collector.conditions)
+            self._space = DecisionSpace(collector.domains, collector.conditions, tuple(collector.constraints.values()))
         return self._space
 
     def places(self) -> dict[str, tuple[str, ...]]:

@@ -33,7 +33,7 @@ class Points:
         found: dict[str, Domain] = dict(inline)
         if self._mutators:
             found.update(run(self._mutators, self._inline.freeze(inline.default()), FirstCandidate()).domains)
-        return DecisionSpace(found, inline.conditions, self._constraints)
+        return DecisionSpace(found, inline.conditions, (*inline.constraints, *self._constraints))
 
     def count(self) -> int | None:
         """Return the number of points, None where it is infinite or takes more than 256 models to know."""

@@ -331,6 +331,8 @@ class ModelSpace:
                 "constraints": [write_function(constraint.predicate) for constraint in self.constraints],
             }
             made = self._inline.construction
+            if made is not None and made.edits:
+                return None  # candidates that were put in later are modules
             if made is not None:
                 return {**write_call(made.cls, made.args, dict(made.kwargs)), **form}
         except TypeError:
@@ -394,7 +396,7 @@ def _construction(base: nn.Module) -> Construction:
             "decorate the class with @graphnas.model_wrapper, or construct it inside `with graphnas.recording():`",
             field="base",
         )
-    return Construction.of(record)
+    return Construction.of(base, record)
 
 
 def _checked_constraints(constraints: Any) -> tuple[Constraint, ...]:

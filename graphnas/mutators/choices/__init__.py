@@ -2,7 +2,7 @@
 
 The stack, lowest first::
 
-    choice, numbers < fixed, expression < decided < when < value_choice, mutable
+    choice, numbers, origin < fixed, expression < decided < when < value_choice, mutable < again < edits
     < parameter_choice, layer_choice, input_choice, repeat, placeholder < activation, cell < nasbench101
 """
 
@@ -16,6 +16,7 @@ from graphnas.mutators.choices.layer_choice import LayerChoice
 from graphnas.mutators.choices.mutable import Mutable
 from graphnas.mutators.choices.nasbench101 import NasBench101Cell
 from graphnas.mutators.choices.numbers import int_range, loguniform, uniform
+from graphnas.mutators.choices.origin import original_state_dict_hooks
 from graphnas.mutators.choices.parameter_choice import ModelParameterChoice
 from graphnas.mutators.choices.placeholder import Placeholder
 from graphnas.mutators.choices.repeat import Repeat
@@ -37,5 +38,6 @@ __all__ = [
     "fixed_arch",
     "int_range",
     "loguniform",
+    "original_state_dict_hooks",
     "uniform",
 ]

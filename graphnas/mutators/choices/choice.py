@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack, ModelNamespace
 from graphnas.mutators.condition import Condition
-from graphnas.mutators.constraint import Predicate
+from graphnas.mutators.constraint import Constraint, Predicate
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Domain
 
 Nature: TypeAlias = Literal["structure", "value"]
@@ -33,7 +33,7 @@ class Collector:
         self.domains: dict[str, Domain] = {}
         self.natures: dict[str, Nature] = {}
         self.conditions: dict[str, Condition] = {}
-        self.constraints: dict[str, Predicate] = {}
+        self.constraints: dict[str, Constraint] = {}
         """What choices that belong together demand of their decisions, by name."""
 
     def declare(self, domain: Domain, nature: Nature, condition: Condition | None = None) -> None:
@@ -94,7 +94,7 @@ def constrain(name: str, predicate: Predicate) -> None:
     """Tell the space that looks on of combinations that a choice does not allow; once for each name."""
     onlooker = ContextStack.get(_COLLECTOR)
     if onlooker is not None:
-        onlooker.constraints.setdefault(name, predicate)
+        onlooker.constraints.setdefault(name, Constraint(predicate, name))
 
 
 def choose_label(label: str | None, kind: str) -> str:

@@ -58,6 +58,11 @@ class Fixation(Mapping[str, Decision]):
         self._made[domain.label] = domain.normalize(self.decisions[domain.label])
         return self._made[domain.label]
 
+    @property
+    def decides_all(self) -> bool:
+        """Whether no choice stays open."""
+        return len(self.natures) == 2
+
     def __getitem__(self, label: str) -> Decision:
         return self.decisions[label]
 

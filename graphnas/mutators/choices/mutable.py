@@ -36,6 +36,9 @@ class Mutable(nn.Module):
     Activation()
     """
 
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    """What the constructor was given."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         namespace: ModelNamespace | None = ContextStack.get(ModelNamespace.KEY)
         taken = namespace.count if namespace is not None else 0
@@ -44,7 +47,14 @@ class Mutable(nn.Module):
         except NoContextError:
             if namespace is not None:
                 namespace.count = taken  # what `create_fixed_module` was given, the constructor is given again
-        return super().__new__(cls)
+        module = super().__new__(cls)
+        vars(module)["arguments"] = args, kwargs
+        return module
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this is the open module, and not one that `create_fixed_module` made."""
+        return "arguments" in vars(self)
 
     @classmethod
     def create_fixed_module(cls, *args: Any, **kwargs: Any) -> Any:

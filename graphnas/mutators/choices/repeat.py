@@ -16,6 +16,7 @@ from graphnas.mutators.choices.decided import Decided, decided
 from graphnas.mutators.choices.expression import Expression
 from graphnas.mutators.choices.fixed import declare_and_decide
 from graphnas.mutators.choices.mutable import Mutable, require_decisions
+from graphnas.mutators.choices.origin import mark_repeat
 from graphnas.mutators.choices.when import When, condition_of
 from graphnas.mutators.condition import Condition
 from graphnas.mutators.domain import Categorical
@@ -63,7 +64,9 @@ class Repeat(Mutable):
             require_decisions("structure")
         plan = _Depth.of(depth, label, when)
         modules = _build(blocks, max(plan.options), plan.name)
-        return nn.Sequential(*modules[: plan.decide()])
+        chain = nn.Sequential(*modules[: plan.decide()])
+        mark_repeat(chain)
+        return chain
 
     @property
     def label(self) -> str:
