@@ -127,6 +127,11 @@ class Constructor:
             return [syntax.dictionary(zip(map(syntax.string, held), items, strict=True))]
         if container.kind == "sequential":
             return self._sequential_args(container, items, owner)
+        if not all(is_position(container, name) for name in container.children):
+            raise CodegenError(
+                f"a list of modules named {', '.join(container.children)}: torch.nn.ModuleList would number them anew; "
+                "make it a dict (kind='dict'), or give them the names 0, 1, ..."
+            )
         return [syntax.list_of(fold(items, owner))]
 
     def _sequential_args(self, definition: Definition, items: Sequence[Expression], owner: str) -> list[Expression]:

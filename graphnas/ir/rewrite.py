@@ -378,8 +378,10 @@ class Rewriter(Transaction):
         )
         node = replace(spot.node, operation=operation, args=given, kwargs=keywords)
         sentence = f"Let {spot.name} compute {named(what)} instead of {computed(spot)}."
-        gone = old.target if old.kind == "module" and operation.target != old.target else ""
-        return self._put_node("replace_operation", spot, definition, node, sentence, gone)
+        stays = old.kind == operation.kind == "module" and operation.target == old.target
+        gone = old.target if old.kind == "module" and not stays else ""
+        changed = old.target if stays else ""
+        return self._put_node("replace_operation", spot, definition, node, sentence, gone, changed)
 
     def erase(self, site: Place, *, keep_module: bool = False) -> None:
         """Erase a node whose value nobody takes, and the module that it calls if nothing else uses that.
@@ -450,13 +452,20 @@ class Rewriter(Transaction):
         return self._site(spot.slots[0], node.name)
 
     def _put_node(
-        self, kind: str, spot: Spot, definition: Definition, node: Node, sentence: str, gone: str = ""
+        self,
+        kind: str,
+        spot: Spot,
+        definition: Definition,
+        node: Node,
+        sentence: str,
+        gone: str = "",
+        changed: str = "",
     ) -> Site:
         for slot in spot.slots:
             graph = graph_in(definition, slot)
             self._check_known(graph, node.inputs, position(graph, node.name), spot.name)
             definition = with_graph(definition, slot, put(graph, typed(definition, graph, node)))
-        self._commit(spot.slots[0].path, as_chain(definition), kind, spot.name, sentence, spot.slots, gone)
+        self._commit(spot.slots[0].path, as_chain(definition), kind, spot.name, sentence, spot.slots, gone, changed)
         return self._site(spot.slots[0], node.name)
 
     def _put_module(self, kind: str, path: str, module: Child | None, sentence: str) -> None:

@@ -188,14 +188,29 @@ class Transaction:
         sentence: str,
         slots: Sequence[Slot] = (),
         gone: str = "",
+        changed: str = "",
     ) -> None:
-        """Make `definition` the one at `path`; `gone` is a module below it that goes if nothing uses it."""
+        """Make `definition` the one at `path`.
+
+        Args:
+            path: Where.
+            definition: What.
+            kind: Name of the edit.
+            site: What it was about.
+            sentence: What was done.
+            slots: The graphs that changed.
+            gone: A module below it that goes if nothing uses it.
+            changed: A module below it that is another one now, which may lack what the old one had.
+        """
         self._check_open()
         places = twins(self.root, path) if path else (path,)
         root = self.root
         for place in places:
             root = replace_at(root, place, definition)
         texts = [sentence]
+        if changed:
+            root, notes = without_dangling(root, twins(root, join(path, changed)))
+            texts += notes
         module = join(path, gone) if gone else ""
         if module and not module_users(root, module) and len(twins(root, module)) == len(places):
             root, notes = with_modules(root, module, None)
@@ -249,7 +264,20 @@ def with_modules(root: Definition, path: str, module: Child | None) -> tuple[Def
         if module is not None:
             root = root.with_child(place, module)
         elif name in lookup_definition(root, above).children:
-            root = root.with_child(place, None)
+            root = _as_dict(root.with_child(place, None), above)
+    return without_dangling(root, places)
+
+
+def _as_dict(root: Definition, path: str) -> Definition:
+    """Turn a list with a gap into a dict: a list would number its children anew, and they keep their names."""
+    container = lookup_definition(root, path)
+    if container.kind != "list" or all(name == str(index) for index, name in enumerate(container.children)):
+        return root
+    return replace_at(root, path, replace(container, kind="dict"))
+
+
+def without_dangling(root: Definition, places: Sequence[str]) -> tuple[Definition, list[str]]:
+    """Drop what refers to something that no longer stands at or below one of `places`, with one note each."""
     notes: list[str] = []
     for place in places:
         for above, definition in tuple(ancestors(root, place)):

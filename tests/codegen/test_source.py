@@ -16,6 +16,7 @@ from graphnas.ir.graph import Operation
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.module import BufferSpec, Definition, Forward, ModuleSpec, TensorData, Tie
+from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.types import TensorType
 from tests.ir.models import (
     block,
@@ -246,6 +247,22 @@ def test_open_decisions_are_refused() -> None:
     root = definition("Net", {"op": choice}, graph("x", [], "%x"))
     with pytest.raises(CodegenError, match="choice labelled 'op' is still open"):
         to_source(Model(root))
+
+
+def test_a_list_with_a_gap_is_refused_and_an_edit_makes_it_a_dict() -> None:
+    layers = Definition("ModuleList", "list", FrozenDict({name: leaf("Linear", 4, 4) for name in "012"}))
+    nodes = [module("a", "layers.0", "%x"), module("b", "layers.1", "%a"), module("c", "layers.2", "%b")]
+    model = model_of(definition("Net", {"layers": layers}, graph("x", nodes, "%c")), images(2, 4))
+    with Rewriter(model) as edit:
+        edit.replace_all_uses_with(":b", ":a")
+        edit.erase(":b")
+    assert edit.result is not None
+    net = to_module(edit.result)
+    assert [*net.state_dict()] == [f"layers.{name}.{what}" for name in "02" for what in ("weight", "bias")]
+    gap = Model(model.root.with_child("layers.1", None))
+    gap = replace(gap, root=replace(gap.root, forwards=()))
+    with pytest.raises(CodegenError, match=r"a list of modules named 0, 2: torch.nn.ModuleList would number them anew"):
+        to_source(gap)
 
 
 def test_classes_of_the_running_program_are_refused() -> None:

@@ -316,6 +316,21 @@ def step(edit: Rewriter, kind: int, first: int, second: int, what: ModuleSpec | 
         edit.replace_input(a, b, next(iter(a.node.inputs), Value("none")))
 
 
+def test_a_module_in_the_place_of_another_takes_its_initialisation_only_as_far_as_it_fits() -> None:
+    init = graph("", [node("w", Operation("attribute", "a.weight")), function("z", "torch.nn.init:zeros_", "%w")], None)
+    net = definition("Net", {"a": leaf("Linear", 4, 4)}, graph("x", [module("a", "a", "%x")], "%a"))
+    model = model_of(replace(net, init=init), images(2, 4))
+    with Rewriter(model) as edit:
+        edit.replace_operation(":a", leaf("LayerNorm", 4))
+    assert edit.result is not None
+    assert len(edit.result.root.init.nodes) == 2
+    with Rewriter(model) as edit:
+        edit.replace_operation(":a", chain(leaf("Linear", 4, 2), leaf("Linear", 2, 4)))
+    assert edit.result is not None
+    assert edit.result.root.init.nodes == ()
+    assert edit.edits[-1] == "Dropped the initialisation torch.nn.init:zeros_(%w, ...)."
+
+
 @settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_any_sequence_of_edits_verifies_or_changes_nothing(
