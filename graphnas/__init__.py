@@ -18,6 +18,7 @@ from graphnas.version import __version__
 
 if TYPE_CHECKING:
     from graphnas import evaluator as evaluator
+    from graphnas import mutator as mutator
     from graphnas import strategy as strategy
     from graphnas.codegen import save, to_module, to_source
     from graphnas.errors import (
@@ -124,7 +125,7 @@ _HOMES = {
     ),
     "graphnas.timing": ("latency",),
 }
-_MODULES = ("evaluator", "strategy")
+_MODULES = ("evaluator", "mutator", "strategy")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -173,6 +174,7 @@ __all__ = [
     "latency",
     "loguniform",
     "model_wrapper",
+    "mutator",
     "original_state_dict_hooks",
     "recording",
     "report_final_result",

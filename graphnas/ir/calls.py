@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -90,6 +90,12 @@ _AUGMENTED: dict[str, Callable[..., Any]] = {
     "__idiv__": operator.itruediv,
     "__itruediv__": operator.itruediv,
 }
+
+PLAIN_OPERATORS: Mapping[str, str] = {
+    **{f"operator:{item.__name__}": f"operator:{item.__name__[1:]}" for item in _AUGMENTED.values()},
+    **{f"torch:{name}": f"operator:{item.__name__}" for name, item in _OPERATORS.items() if hasattr(torch, name)},
+}
+"""The operator that a function of two tensors amounts to: `x + y` for `x += y` and `torch.add(x, y)`."""
 
 IN_PLACE = frozenset(
     {"setitem", "__setitem__", "delitem", "__delitem__"}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 from graphnas.errors import DecisionError, GraphNASError, MutationError
 from graphnas.ir.model import Model, Mutation
@@ -73,11 +74,18 @@ class Mutator:
         """
         raise NotImplementedError(f"{type(self).__name__} is a Mutator without a method mutate(self, model)")
 
-    def choice(self, candidates: Sequence[_C], label: str | None = None) -> _C:
+    @overload
+    def choice(self, candidates: Sequence[_C], label: str | None = None) -> _C: ...
+
+    @overload
+    def choice(self, candidates: Domain, label: str | None = None) -> Any: ...
+
+    def choice(self, candidates: Sequence[Any] | Domain, label: str | None = None) -> Any:
         """Return the decided candidate; to be called in `mutate`.
 
         Args:
-            candidates: None, bool, int, float or str, each once.
+            candidates: None, bool, int, float or str, each once. Or a domain, such as `IntRange("width", 8, 64)`, whose
+                label is the name of the choice if `label` is not given.
             label: Name of the choice within this mutator. Choices without one are numbered in the order in which they
                 come up. Asked again under the same label, the answer is the same.
 
@@ -85,13 +93,45 @@ class Mutator:
             DecisionError: The candidates are no JSON scalars, or the decision is missing or not among them.
             MutationError: It is called outside `mutate`.
         """
-        application: _Application | None = self.__dict__.get("_application")
-        if application is None:
+        return self._scope().choose(candidates, label)
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Let the choices in the block be named `name/choice`, so that places that are edited alike decide apart.
+
+        Raises:
+            MutationError: It is called outside `mutate`.
+        """
+        outer = self._scope()
+        self.__dict__["_scope_now"] = _Scope(outer.application, f"{outer.prefix}{name}/")
+        try:
+            yield
+        finally:
+            self.__dict__["_scope_now"] = outer
+
+    def delegate(self, mutator: Mutator, model: Rewriter, name: str | None = None) -> None:
+        """Let another mutator edit `model` as a part of this one; its choices are named `name/choice`.
+
+        Args:
+            mutator: The other mutator; a copy of it is run.
+            model: The open edit.
+            name: By default the label of the other mutator.
+
+        Raises:
+            MutationError: It is called outside `mutate`, or the other mutator refuses.
+        """
+        outer = self._scope()
+        bound = copy.copy(mutator)
+        bound.__dict__["_scope_now"] = _Scope(outer.application, f"{outer.prefix}{name or checked_label(mutator)}/")
+        bound.mutate(model)
+
+    def _scope(self) -> _Scope:
+        scope: _Scope | None = self.__dict__.get("_scope_now")
+        if scope is None:
             raise MutationError(
-                f"mutator {self.label!r}: choice() works only inside mutate(self, model), on the self that it is given"
+                f"mutator {self.label!r}: choices work only inside mutate(self, model), on the self that it is given"
             )
-        chosen: _C = application.choose(tuple(candidates), label)
-        return chosen
+        return scope
 
     def apply(self, model: Model, decisions: Mapping[str, Decision] | Sampler) -> Model:
         """Return the model that this mutator makes of `model`, which stays as it is, with the mutation in its history.
@@ -117,7 +157,7 @@ class Mutator:
         given = isinstance(decisions, Mapping)
         application = _Application(label, Given(decisions) if isinstance(decisions, Mapping) else decisions)
         bound = copy.copy(self)
-        bound.__dict__["_application"] = application
+        bound.__dict__["_scope_now"] = _Scope(application, "")
         edit = Rewriter(model)
         try:
             bound.mutate(edit)
@@ -223,24 +263,10 @@ class _Application:
         self.decisions: Decisions = {}
         self._prefix = f"{MUTATOR_MARK}{label}/"
         self._sampler = sampler
-        self._count = 0
 
-    def choose(self, candidates: tuple[Any, ...], name: str | None) -> Any:
-        if name is None:
-            self._count += 1
-            name = str(self._count)
+    def choose(self, candidates: Sequence[Any] | Domain, name: str) -> Any:
         label = f"{self._prefix}{name}"
-        for candidate in candidates:
-            if isinstance(candidate, (tuple, list)):
-                raise DecisionError(
-                    f"choice {label!r}: candidate {candidate!r:.100} is no scalar; {_REMEDY}", label=label
-                )
-            try:
-                as_decision(candidate, label)
-            except DecisionError as error:
-                message = f"choice {label!r}: candidate {candidate!r:.100} cannot be kept as JSON; {_REMEDY}"
-                raise DecisionError(message, label=label) from error
-        domain = Categorical(label, candidates)
+        domain = _relabelled(candidates, label) if isinstance(candidates, Domain) else _categorical(label, candidates)
         known = self.domains.setdefault(label, domain)
         if known != domain:
             raise DecisionError(
@@ -256,6 +282,41 @@ class _Application:
         for label in decisions:
             if label.startswith(self._prefix) and label not in self.domains:
                 raise unknown_label(label, tuple(self.domains))
+
+
+class _Scope:
+    """A part of an application: what its choices are called, and how many had no name of their own."""
+
+    def __init__(self, application: _Application, prefix: str) -> None:
+        self.application = application
+        self.prefix = prefix
+        self._count = 0
+
+    def choose(self, candidates: Sequence[Any] | Domain, name: str | None) -> Any:
+        if name is None and isinstance(candidates, Domain):
+            name = candidates.label
+        if name is None:
+            self._count += 1
+            name = str(self._count)
+        return self.application.choose(candidates, f"{self.prefix}{name}")
+
+
+def _categorical(label: str, candidates: Sequence[Any]) -> Domain:
+    for candidate in candidates:
+        if isinstance(candidate, (tuple, list)):
+            raise DecisionError(f"choice {label!r}: candidate {candidate!r:.100} is no scalar; {_REMEDY}", label=label)
+        try:
+            as_decision(candidate, label)
+        except DecisionError as error:
+            message = f"choice {label!r}: candidate {candidate!r:.100} cannot be kept as JSON; {_REMEDY}"
+            raise DecisionError(message, label=label) from error
+    return Categorical(label, tuple(candidates))
+
+
+def _relabelled(domain: Domain, label: str) -> Domain:
+    relabelled = copy.copy(domain)
+    object.__setattr__(relabelled, "label", label)
+    return relabelled
 
 
 _REMEDY = (

@@ -11,6 +11,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ import torch
 from graphnas.errors import ConfigError
 from graphnas.ir.types import dtype_from_name, dtype_name
 from graphnas.mutators.domain import Categorical, Domain
+from graphnas.mutators.mutator import Mutator
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.subset import Subset
 
@@ -52,7 +54,7 @@ def resolve_class(reference: str | dict[str, str]) -> type[Any]:
 
 
 def write_arguments(value: Any) -> Any:
-    """Return the JSON form of literals, tuples told from lists.
+    """Return the JSON form of literals, mutators, and functions and classes that can be imported.
 
     Raises:
         TypeError: Something has no such form.
@@ -65,6 +67,10 @@ def write_arguments(value: Any) -> Any:
         return {"tuple": [write_arguments(item) for item in value]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: write_arguments(item) for key, item in value.items()}}
+    if isinstance(value, Mutator):
+        return {"call": write_call(type(value), *value.arguments)}
+    if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return {"code": write_function(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -128,12 +134,17 @@ def read_call(data: Mapping[str, Any]) -> tuple[type[Any], tuple[Any, ...], dict
 
 
 def read_arguments(data: Any) -> Any:
-    """Return the literals that `write_arguments` wrote."""
+    """Return what `write_arguments` wrote; this imports the classes and functions that it names."""
     if isinstance(data, list):
         return [read_arguments(item) for item in data]
     if isinstance(data, dict):
         if "tuple" in data:
             return tuple(read_arguments(item) for item in data["tuple"])
+        if "call" in data:
+            kind, args, kwargs = read_call(data["call"])
+            return kind(*args, **kwargs)
+        if "code" in data:
+            return read_function(data["code"])
         return {key: read_arguments(item) for key, item in data["dict"].items()}
     return data
 
