@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphnas.codegen import syntax
+from graphnas.codegen.signatures import role
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import (
     Site,
@@ -220,12 +221,22 @@ class Merger:
 
     def _callee(self, left: Tree, right: Tree, masks: tuple[int, int]) -> Tree | None:
         if self.rank == 1 and left != right and all(item.kind in ("reference", "hole") for item in (left, right)):
-            if any(item.text in _VARIADIC for item in (left, right)) or not self.owner:
+            site = self._class_site(left, right)
+            if site is None:
                 return None
-            site = Site(self.owner.lstrip("_"), self.owner, 1)
             mine, other = (with_site(item, site) if item.kind == "reference" else item for item in (left, right))
             return self._hole(mine, other, masks)
         return self.unify(left, right, masks)
+
+    def _class_site(self, left: Tree, right: Tree) -> Site | None:
+        """Return the site of a class that is handed in: called like its attribute, in a sequence like its role."""
+        if any(item.text in _VARIADIC for item in (left, right)):
+            return None
+        if self.owner:
+            return Site(self.owner.lstrip("_"), self.owner, 1)
+        roles = {_role(left), _role(right)}
+        name = roles.pop()
+        return None if roles or not name else Site(name, "", 1)
 
     def _align(self, ours: list[_Item], theirs: list[_Item]) -> list[tuple[int, int, Tree | None]]:
         """Pair items in order: the masks that have it, the item; what has no partner stands alone."""
@@ -265,8 +276,8 @@ class Merger:
             before = found[-1] if found else None
             if (
                 before is not None
-                and before[0] == masks[0]
-                and mask == masks[1]
+                and not before[0] & masks[1]
+                and not mask & masks[0]
                 and "repeat" not in (item.kind, before[1].kind)
             ):
                 merged = self.value(before[1], item, masks)
@@ -335,6 +346,14 @@ def _arguments(tree: Tree) -> dict[str | int, Tree] | None:
     return found
 
 
+def _role(callee: Tree) -> str:
+    """Return the role of a class, or of one of several that are handed in."""
+    if callee.kind == "hole":
+        found = {_role(value) for value in callee.note.values.values()}
+        return found.pop() if len(found) == 1 else ""
+    return role(callee.text) if callee.kind == "reference" else ""
+
+
 def _key(tree: Tree) -> Any:
     """Return what two items must have in common to be one."""
     if tree.kind in ("assign", "if", "for", "with"):
@@ -345,7 +364,11 @@ def _key(tree: Tree) -> Any:
         return _key(tree.parts[0])
     if tree.kind == "call":
         first = tree.parts[1:2]
-        return (tree.kind, tree.parts[0], first if first and first[0].kind == "attribute" else ())
+        return (
+            tree.kind,
+            _role(tree.parts[0]) or tree.parts[0],
+            first if first and first[0].kind == "attribute" else (),
+        )
     if tree.kind == "tuple":
         return (tree.kind, tree.parts[:1])
     return tree.kind

@@ -51,6 +51,24 @@ def inherited(target: str) -> frozenset[str]:
         return frozenset()
 
 
+_ROLES = {
+    "activation": "activation_layer",
+    **dict.fromkeys(("batchnorm", "instancenorm", "normalization"), "norm_layer"),
+}
+
+
+@cache
+def role(target: str) -> str:
+    """Return what people call a class of torch that is handed in because others could take its place, or nothing."""
+    if not target.startswith("torch.nn:"):
+        return ""
+    try:
+        module = str(resolve(target).__module__)
+    except (GraphNASError, AttributeError):
+        return ""
+    return _ROLES.get(module.removeprefix("torch.nn.modules."), "")
+
+
 def operand_name(operation: Operation, position: int) -> str:
     """Return what an operation calls the argument at a position: `stride` of `conv2d`, `dim` of `x.mean`."""
     module, _, name = operation.target.partition(":")

@@ -20,7 +20,7 @@ from graphnas.codegen.merge import Merger
 from graphnas.codegen.settle import Setting, Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, generalise, skeleton, with_site
+from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
 from graphnas.errors import CodegenError, GraphNASError
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
@@ -207,7 +207,7 @@ class _Planner:
         for position, known in list(enumerate(variants))[-_TRIES:]:
             merged = self._merged(known, new, base, weights)
             gain = 0 if merged is None else known.size + new.size - merged.size
-            enough = min(known.size, new.size) // _SHARED
+            enough = 0 if merged is None or _is_alike(merged) else min(known.size, new.size) // _SHARED
             if merged is not None and gain > enough and (best is None or gain > best[0]):
                 best = (gain, position, merged)
         if best is None:
@@ -302,6 +302,18 @@ def _settings(definitions: Sequence[Definition]) -> list[Setting]:
         if all(isinstance(value, tuple) and len(set(value)) == 1 for value in values):  # `(7, 7)`, used as 7
             found.append(Setting(name, {number: literals.write(value[0]) for number, value in enumerate(values)}))
     return found
+
+
+def _is_alike(variant: _Variant) -> bool:
+    """Tell whether all members do the same in their forwards, and have most of what they construct in common."""
+    optional = {item.name: sum(map(_optional, item.body)) for item in variant.functions}
+    constructed = sum(map(weight, variant.functions[0].body))
+    return 2 * optional.pop("__init__", 0) <= constructed and not any(optional.values())
+
+
+def _optional(tree: Tree) -> int:
+    """Return how many syntax nodes only some members have."""
+    return weight(tree) if tree.kind in ("slot", "select") else sum(map(_optional, tree.parts))
 
 
 def _forwards(definition: Definition) -> Iterator[Function]:

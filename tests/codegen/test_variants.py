@@ -128,6 +128,22 @@ def test_items_that_some_sequences_lack() -> None:
     assert "*([nn.BatchNorm2d(8)] if" in source
 
 
+def test_classes_of_one_role_are_handed_in_to_a_sequence() -> None:
+    class Stack(nn.Sequential):
+        def __init__(self, act: nn.Module | None, norm: nn.Module) -> None:
+            super().__init__(nn.Conv2d(8, 8, 3), norm, *([] if act is None else [act]))
+
+    source = source_of(
+        lambda: Stack(nn.ReLU(inplace=True), nn.BatchNorm2d(8)),
+        lambda: Stack(None, nn.BatchNorm2d(8)),
+        lambda: Stack(nn.SiLU(inplace=True), nn.BatchNorm2d(8)),
+        lambda: Stack(None, nn.InstanceNorm2d(8)),
+    )
+    assert source.count("class Stack") == 1
+    assert "*([activation_layer(inplace=True)] if activation_layer is not None else [])" in source
+    assert "norm_layer(8)," in source
+
+
 def test_an_inherited_forward_is_not_replaced() -> None:
     class Path(nn.Sequential):
         def __init__(self, twice: bool) -> None:
@@ -156,6 +172,20 @@ def test_numbers_of_blocks_are_a_parameter() -> None:
     source = source_of(lambda: Layer(2), lambda: Layer(6), lambda: Layer(3))
     assert source.count("class Layer") == 1
     assert "for _ in range(depth)]" in source
+
+
+def test_members_that_do_the_same_share_a_class_however_little_that_saves() -> None:
+    class Layer(nn.Module):
+        def __init__(self, first: bool) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3) if first else nn.Identity()
+            self.act = nn.ReLU(inplace=first)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.act(self.conv(x))
+            return result
+
+    assert source_of(lambda: Layer(True), lambda: Layer(False)).count("class Layer") == 1
 
 
 def test_what_has_too_little_in_common_stays_apart() -> None:

@@ -18,9 +18,7 @@ class ConvNormActivation(nn.Sequential):
         kernel_size=1,
         stride=1,
         groups=1,
-        hardswish=False,
-        relu=False,
-        use_hardswish=False,
+        activation_layer=None,
     ):
         super().__init__(
             nn.Conv2d(
@@ -33,13 +31,7 @@ class ConvNormActivation(nn.Sequential):
                 bias=False,
             ),
             nn.BatchNorm2d(out_channels, eps=0.001, momentum=0.01),
-            *(
-                [nn.Hardswish(inplace=True) if stride != 1 else nn.ReLU(inplace=True)]
-                if hardswish
-                else []
-            ),
-            *([nn.ReLU(inplace=True)] if relu else []),
-            *([nn.Hardswish(inplace=True)] if use_hardswish else []),
+            *([activation_layer(inplace=True)] if activation_layer is not None else []),
         )
 
 
@@ -71,12 +63,10 @@ class InvertedResidual(nn.Module):
         input_channels,
         expanded_channels,
         out_channels,
+        activation_layer=nn.Hardswish,
         kernel_size=3,
         stride=1,
-        hardswish=False,
-        relu=False,
         squeeze_channels=None,
-        activation="HS",
     ):
         super().__init__()
         self.input_channels = input_channels
@@ -87,8 +77,7 @@ class InvertedResidual(nn.Module):
                     ConvNormActivation(
                         input_channels,
                         expanded_channels,
-                        relu=activation == "RE",
-                        use_hardswish=activation == "HS",
+                        activation_layer=activation_layer,
                     )
                 ]
                 if input_channels != expanded_channels
@@ -100,9 +89,7 @@ class InvertedResidual(nn.Module):
                 kernel_size=kernel_size,
                 stride=stride,
                 groups=expanded_channels,
-                hardswish=hardswish,
-                relu=relu,
-                use_hardswish=activation == "HS",
+                activation_layer=activation_layer,
             ),
             *(
                 [SqueezeExcitation(expanded_channels, squeeze_channels)]
@@ -125,29 +112,29 @@ class MobileNetV3(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            ConvNormActivation(3, 16, kernel_size=3, stride=2, hardswish=True),
-            InvertedResidual(16, 16, 16, hardswish=True, activation="RE"),
-            InvertedResidual(16, 64, 24, stride=2, relu=True, activation="RE"),
-            InvertedResidual(24, 72, 24, hardswish=True, activation="RE"),
+            ConvNormActivation(
+                3, 16, kernel_size=3, stride=2, activation_layer=nn.Hardswish
+            ),
+            InvertedResidual(16, 16, 16, activation_layer=nn.ReLU),
+            InvertedResidual(16, 64, 24, activation_layer=nn.ReLU, stride=2),
+            InvertedResidual(24, 72, 24, activation_layer=nn.ReLU),
             InvertedResidual(
                 24,
                 72,
                 40,
+                activation_layer=nn.ReLU,
                 kernel_size=5,
                 stride=2,
-                relu=True,
                 squeeze_channels=24,
-                activation="RE",
             ),
             *[
                 InvertedResidual(
                     40,
                     120,
                     40,
+                    activation_layer=nn.ReLU,
                     kernel_size=5,
-                    hardswish=True,
                     squeeze_channels=32,
-                    activation="RE",
                 )
                 for _ in range(2)
             ],
@@ -164,7 +151,7 @@ class MobileNetV3(nn.Module):
                 InvertedResidual(160, 960, 160, kernel_size=5, squeeze_channels=240)
                 for _ in range(2)
             ],
-            ConvNormActivation(160, 960, use_hardswish=True),
+            ConvNormActivation(160, 960, activation_layer=nn.Hardswish),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(
