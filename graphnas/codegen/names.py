@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Container, Iterable
 
 from graphnas.codegen.imports import RESERVED
 from graphnas.ir.graph import Node
@@ -51,6 +51,36 @@ def free_name(base: str, taken: Collection[str], reserved: Collection[str] = ())
     while name in taken or not is_usable(name, reserved):
         name, number = numbered(base, number), number + 1
     return name
+
+
+class Taken:
+    """Names that are taken, and more and more of them: a free one is found without trying those before it again."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = set(names)
+        self._numbers: dict[str, int] = {}
+
+    def add(self, name: str) -> None:
+        """Take a name."""
+        self._names.add(name)
+
+    def free_name(self, base: str, others: Container[str] = ()) -> str:
+        """Return what `free_name` would, if these names and `others` were taken."""
+        number = self._numbers.get(base, 1)
+        while self._is_taken(base, number):
+            number += 1
+        self._numbers[base] = number
+        while self._is_taken(base, number) or _candidate(base, number) in others:
+            number += 1
+        return _candidate(base, number)
+
+    def _is_taken(self, base: str, number: int) -> bool:
+        name = _candidate(base, number)
+        return name in self._names or not is_usable(name)
+
+
+def _candidate(base: str, number: int) -> str:
+    return base if number == 1 else numbered(base, number)
 
 
 def loop_name(container: str, taken: Collection[str]) -> str:

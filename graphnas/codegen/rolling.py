@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graphnas.codegen import names, syntax
-from graphnas.codegen.imports import RESERVED
+from graphnas.codegen.runs import Runs
 from graphnas.codegen.syntax import Expression, Statement, Tree
 from graphnas.codegen.template import plain, weight
 from graphnas.codegen.variables import append, bound_by, is_binding, names_in, same, with_growing_lists, without_copies
-from graphnas.ir.module import Definition
+from graphnas.ir.module import Child, Definition
 
 _LONGEST = 64
 """Most statements in the body of a loop."""
+
+_FIRST = 4
+"""Turns that are looked at first."""
 
 _LEAST, _LEAST_OF_TWO = 4, 12
 """How much shorter a loop must be than what it stands for, in syntax nodes; two turns read well without one."""
@@ -85,41 +88,73 @@ class _Loop:
 class _Roller:
     def __init__(self, definition: Definition, statements: Sequence[Statement]) -> None:
         self.definition = definition
-        self.names = {*RESERVED, *(name for item in statements for name in names_in(item))}
+        self.taken = names.Taken(name for item in statements for name in names_in(item))
         self.bindings = Counter(name for item in statements for name in bound_by(item))
         self.lists: dict[str, int] = {}
+        self.enclosing: set[str] = set()
+        self.order = {name: place for place, name in enumerate(definition.children)}
+        self.children: dict[int, tuple[Child, ...]] = {}
 
-    def roll(self, statements: list[Statement]) -> list[Statement]:
+    def roll(self, statements: Sequence[Statement]) -> list[Statement]:
         if len(statements) < 2:
-            return statements
+            return list(statements)
+        whole = list(statements)
         numbers: dict[Tree, int] = {}
-        runs = _runs([numbers.setdefault(self._shape(item), len(numbers)) for item in statements])
+
+        def number(item: Statement) -> int:
+            return numbers.setdefault(self._shape(item), len(numbers))
+
+        runs = Runs([number(item) for item in whole], _LONGEST)
+        readers: dict[str, list[int]] = {}
         known: dict[tuple[int, int], _Loop | None] = {}
         found: list[Statement] = []
         position = 0
-        while position < len(statements):
-            best = self._best(statements, runs, position, known)
+        while position < len(whole):
+            best = self._best(whole, runs, position, known)
             if best is None:
-                found.append(statements[position])
+                found.append(whole[position])
                 position += 1
                 continue
-            found += statements[position : best.start]
+            found += whole[position : best.start]
             found += [syntax.assign(syntax.identifier(name), syntax.list_of([])) for name in best.lists]
-            found.append(syntax.for_loop(*best.header, self.roll(best.body)))
+            found.append(syntax.for_loop(*best.header, self._body(best)))
             position = best.start + best.period * best.count
             if best.lists:
-                self._keep(best.lists)
-                collected = {
-                    variable: syntax.subscript(syntax.identifier(name), [syntax.integer(index)])
-                    for name, variables in best.lists.items()
-                    for index, variable in enumerate(variables)
-                }
-                return found + self.roll([self._read(item, collected) for item in statements[position:]])
+                readers = readers or _places_of_names(whole)
+                changed = self._collect(best.lists, whole, readers, position)
+                runs.change({place: number(whole[place]) for place in changed}, position)
+                known.clear()
         return found
+
+    def _body(self, loop: _Loop) -> list[Statement]:
+        """Return the body of a loop, with loops that leave alone what it binds itself."""
+        outer, self.enclosing = self.enclosing, {*self.enclosing, *names_in(loop.header[0]), *loop.lists}
+        found = self.roll(loop.body)
+        self.enclosing = outer
+        return found
+
+    def _collect(
+        self,
+        lists: dict[str, tuple[str, ...]],
+        statements: list[Statement],
+        readers: Mapping[str, list[int]],
+        start: int,
+    ) -> list[int]:
+        """Read from lists, from a position on, what variables held that a loop collects now; return what changed."""
+        self._keep(lists)
+        collected = {
+            variable: syntax.subscript(syntax.identifier(name), [syntax.integer(index)])
+            for name, variables in lists.items()
+            for index, variable in enumerate(variables)
+        }
+        places = sorted({place for variable in collected for place in readers[variable] if place >= start})
+        for place in places:
+            statements[place] = self._read(statements[place], collected)
+        return places
 
     def _keep(self, lists: dict[str, tuple[str, ...]]) -> None:
         for name, variables in lists.items():
-            self.names.add(name)
+            self.taken.add(name)
             self.lists[name] = len(variables)
 
     def comprehended(self, tree: Tree) -> Tree:
@@ -159,37 +194,47 @@ class _Roller:
     def _best(
         self,
         statements: list[Statement],
-        runs: list[list[int]],
+        runs: Runs[int],
         position: int,
         known: dict[tuple[int, int], _Loop | None],
     ) -> _Loop | None:
         """Return the loop that saves most among those that start at a position or within its own length behind it."""
         best: _Loop | None = None
-        for period, run in enumerate(runs, 1):
-            for start in range(position, position + period) if run[position] >= period else ():
-                if run[start] < period or _is_finer(runs, period, start):
-                    continue
+        for period in runs.periods:
+            for start in range(position, position + period) if runs.at(period, position) >= period else ():
                 if (start, period) not in known:
-                    known[start, period] = self._loop(statements, start, period, run[start] // period + 1)
+                    run = runs.at(period, start)
+                    is_loop = run >= period and not runs.is_finer(period, start)
+                    known[start, period] = self._loop(statements, start, period, run // period + 1) if is_loop else None
                 loop = known[start, period]
                 if loop is not None and (best is None or loop.gain > best.gain):
                     best = loop
         return best
 
     def _loop(self, statements: list[Statement], start: int, period: int, count: int) -> _Loop | None:
-        groups = [statements[start + index * period : start + (index + 1) * period] for index in range(count)]
-        turns = [count]
-        while turns:
-            tried = turns.pop()
+        """Return the loop of as many turns as there are, or of as many as there can be.
+
+        Twice as many turns are looked at each time, so that what ends early costs no look at all of them.
+        """
+        most = min(count, _FIRST)
+        while True:
+            groups = [statements[start + turn * period : start + (turn + 1) * period] for turn in range(most)]
             slots: list[_Slot] = []
-            template = [self._unify(parts, slots) for parts in zip(*groups[:tried], strict=True)]
-            loop = self._written(start, template, slots, groups[:tried])
+            template = [self._unify(parts, slots) for parts in zip(*groups, strict=True)]
+            if most == count or self._variables(template, slots, groups, whole=False) is None:
+                break
+            most = min(count, 2 * most)
+        loop = self._written(start, template, slots, groups) if most == count else None
+        # The last turn may have no variable to keep, or the indices start anew.
+        shorter = {count - 1, *(_regular(slot.items) for slot in slots if slot.is_index)}
+        for turns in sorted((item for item in shorter if 2 <= item < most), reverse=True):
             if loop is not None:
-                return loop if loop.gain >= (_LEAST if tried > 2 else _LEAST_OF_TWO) else None
-            if tried == count:  # the last turn may have no variable to keep, or the indices start anew
-                shorter = dict.fromkeys((count - 1, *(_regular(slot.items) for slot in slots if slot.is_index)))
-                turns = sorted(item for item in shorter if 2 <= item < count)
-        return None
+                break
+            slots = []
+            template = [self._unify(parts, slots) for parts in zip(*groups[:turns], strict=True)]
+            loop = self._written(start, template, slots, groups[:turns])
+        least = _LEAST if loop is not None and loop.count > 2 else _LEAST_OF_TWO
+        return loop if loop is not None and loop.gain >= least else None
 
     def _unify(self, trees: tuple[Tree, ...], slots: list[_Slot]) -> Tree:
         """Return one tree for trees of one shape, with slots where they differ."""
@@ -203,8 +248,7 @@ class _Roller:
             if all(same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
                 return _hole(_Slot(tuple(plain(tree.parts[1]) for tree in trees), base, True), slots)
         if any(tree.text != first.text for tree in trees):
-            order = list(self.definition.children)
-            numbers = tuple(syntax.integer(order.index(tree.text)) for tree in trees)
+            numbers = tuple(syntax.integer(self.order[tree.text]) for tree in trees)
             return _hole(_Slot(numbers, _CHILDREN, True), slots)
         parts = []
         for index, items in enumerate(zip(*(tree.parts for tree in trees), strict=True)):
@@ -245,28 +289,30 @@ class _Roller:
         if tree.kind == "attribute":
             return here.children.get(tree.text)
         key = tree.parts[1]
-        children = list(here.children.values())
         if key.kind != "literal" or here.kind not in ("list", "sequential", "dict"):
             return None
         if key.text.isdecimal():
+            children = self.children.get(id(here))
+            if children is None:
+                children = self.children[id(here)] = tuple(here.children.values())
             return children[int(key.text)] if int(key.text) < len(children) else None
         return here.children.get(key.text.strip("\"'"))
 
-    def _written(
-        self, start: int, template: list[Statement], slots: list[_Slot], groups: list[list[Statement]]
-    ) -> _Loop | None:
-        """Return the loop; None where variables differ that can neither be collected nor be had from a tuple."""
+    def _variables(
+        self, template: list[Statement], slots: list[_Slot], groups: list[list[Statement]], *, whole: bool
+    ) -> tuple[dict[_Slot, Tree], list[_Slot]] | None:
+        """Return what a loop collects, with the statements that do, and what it runs over.
+
+        None where variables differ that can neither be collected nor be had from a tuple: more turns do not help. What
+        more turns may still mend counts for a `whole` loop only.
+        """
         count = len(groups)
         assigned = dict.fromkeys(name for group in groups for item in group for name in bound_by(item))
-        lists: dict[_Slot, tuple[Expression, Tree]] = {}
-        for item in template:
-            if item.kind == "assign" and item.parts[0].kind == "turn":
-                slot = item.parts[0].note
-                if not self._can_collect(slot, slots, groups):
-                    return None
-                name = names.free_name(_plural(item.parts[1]), {*self.names, *(n.text for n, _ in lists.values())})
-                lists[slot] = (syntax.identifier(name), item)
-        rest = list(dict.fromkeys(slot for slot in slots if slot not in lists))
+        kept = {item.parts[0].note: item for item in template if item.kind == "assign" and item.parts[0].kind == "turn"}
+        inside = Counter(name for group in groups for item in group for name in names_in(item)) if kept else Counter()
+        if not all(self._can_collect(slot, slots, inside) for slot in kept):
+            return None
+        rest = list(dict.fromkeys(slot for slot in slots if slot not in kept))
         rest.sort(key=lambda slot: slot.container is None or slot.container.kind == "name")  # modules come first
         if any(tree.kind == "name" and tree.text in assigned for slot in rest for tree in slot.items):
             return None
@@ -274,30 +320,45 @@ class _Roller:
             return None
         if count == 2 and any(slot.is_index and not self._is_consecutive(slot) for slot in rest):
             return None  # any two numbers are a series
-        if any(slot.container is not None and not self._is_sliced(slot, count) for slot in rest):
+        if any(slot.container is not None and not self._is_sliced(slot, count, whole=whole) for slot in rest):
             return None
         modules = [slot for slot in rest if slot.container is not None]
         numbers = [slot for slot in rest if slot.container is None and slot.items[0].kind == "literal"]
         if len(numbers) > 1 + bool(modules):
             return None  # columns of numbers read worse than the statements
-        taken = {*self.names, *(name for group in groups for item in group for name in names_in(item))}
+        return kept, rest
+
+    def _written(
+        self, start: int, template: list[Statement], slots: list[_Slot], groups: list[list[Statement]]
+    ) -> _Loop | None:
+        """Return the loop; None where variables differ that can neither be collected nor be had from a tuple."""
+        found = self._variables(template, slots, groups, whole=True)
+        if found is None:
+            return None
+        collecting, rest = found
+        own = {*self.enclosing}
+        lists: dict[_Slot, tuple[Expression, Tree]] = {}
+        for slot, item in collecting.items():
+            name = self.taken.free_name(_plural(item.parts[1]), own)
+            own.add(name)
+            lists[slot] = (syntax.identifier(name), item)
+        taken = self.enclosing | {name for group in groups for item in group for name in names_in(item)}
         filling: dict[_Slot, Expression] = {}
         for slot in rest:
-            name = names.free_name(_variable(slot), taken)
+            name = self.taken.free_name(_variable(slot), taken)
             taken.add(name)
             filling[slot] = syntax.identifier(name)
         appends = {id(item): append(name, _fill(item.parts[1], filling)) for name, item in lists.values()}
         body = [appends.get(id(item)) or _fill(item, filling) for item in template]
-        header = self._header(rest, filling, count)
+        header = self._header(rest, filling, len(groups))
         gain = sum(weight(item) for group in groups for item in group)
         gain -= weight(syntax.for_loop(*header, body)) + 3 * len(lists)
         kept = {name.text: tuple(tree.text for tree in slot.items) for slot, (name, _) in lists.items()}
-        return _Loop(start, len(template), count, header, body, gain, kept)
+        return _Loop(start, len(template), len(groups), header, body, gain, kept)
 
-    def _can_collect(self, slot: _Slot, slots: list[_Slot], groups: list[list[Statement]]) -> bool:
+    def _can_collect(self, slot: _Slot, slots: list[_Slot], inside: Counter[str]) -> bool:
         """Tell whether the variables of a slot are set once, and read after the loop only."""
         own = dict.fromkeys(tree.text for tree in slot.items)
-        inside = Counter(name for group in groups for item in group for name in names_in(item))
         once = all(self.bindings[name] == 1 and inside[name] == 1 for name in own)
         return once and len(own) == len(slot.items) and slots.count(slot) == 1
 
@@ -323,14 +384,19 @@ class _Roller:
         positions = _positions(slot, len(slot.items))
         return slot.container is not None and positions is not None and abs(positions.step) == 1
 
-    def _is_sliced(self, slot: _Slot, count: int) -> bool:
-        """Tell whether the children that a slot stands for are a slice of the container, or all of it in reverse."""
+    def _is_sliced(self, slot: _Slot, count: int, *, whole: bool) -> bool:
+        """Tell whether the children that a slot stands for are a slice of the container, or all of it in reverse.
+
+        With `whole` unset, whether they may be the first ones of such.
+        """
         positions = _positions(slot, count)
         if positions is None or slot.container is None:
             return False
         if slot.container == _CHILDREN:  # an iterator has no slices, and leaves out what it has seen
-            return positions == range(self._size_of(_CHILDREN)) and count > 2 and not self.definition.ties
-        return positions.step > 0 or positions == range(self._size_of(slot.container) - 1, -1, -1)
+            everything = range(self._size_of(_CHILDREN))
+            return _begins(positions, everything, whole=whole) and count > 2 and not self.definition.ties
+        reverse = range(self._size_of(slot.container) - 1, -1, -1)
+        return positions.step > 0 or _begins(positions, reverse, whole=whole)
 
     def _sliceable(self, container: Tree) -> Expression:
         """Return a container in a form that may be sliced: a class of the file is not made anew of other children."""
@@ -369,10 +435,18 @@ def _plural(value: Expression) -> str:
     return f"{value.text}_list" if value.text.endswith("s") else f"{value.text}s"
 
 
-def _is_finer(runs: list[list[int]], period: int, start: int) -> bool:
-    """Tell whether a shorter period explains the same repetition."""
-    run = runs[period - 1][start] + period
-    return any(period % part == 0 and runs[part - 1][start] + part >= run for part in range(1, period // 2 + 1))
+def _begins(positions: range, everything: range, *, whole: bool) -> bool:
+    """Tell whether positions are all of a range, or with `whole` unset the first ones of it."""
+    return positions == (everything if whole else everything[: len(positions)])
+
+
+def _places_of_names(statements: Sequence[Statement]) -> dict[str, list[int]]:
+    """Return the positions of the statements that each name stands in."""
+    found: dict[str, list[int]] = {}
+    for place, item in enumerate(statements):
+        for name in dict.fromkeys(names_in(item)):
+            found.setdefault(name, []).append(place)
+    return found
 
 
 def _hole(slot: _Slot, slots: list[_Slot]) -> Tree:
@@ -428,14 +502,3 @@ def _path(tree: Tree) -> Iterator[str]:
         yield tree.text if tree.kind == "attribute" else tree.parts[1].text.strip("\"'")
     elif tree.kind == "name":
         yield tree.text
-
-
-def _runs(shapes: list[int]) -> list[list[int]]:
-    """Return, for each period, over how many statements on from a position each has the shape of the one behind it."""
-    found = []
-    for period in range(1, min(_LONGEST, len(shapes) // 2) + 1):
-        run = [0] * len(shapes)
-        for position in range(len(shapes) - period - 1, -1, -1):
-            run[position] = run[position + 1] + 1 if shapes[position] == shapes[position + period] else 0
-        found.append(run)
-    return found

@@ -311,9 +311,9 @@ class _Scheduler:
         parent = self.definition.child(container)
         if not isinstance(parent, Definition) or parent.kind not in ("list", "sequential"):
             return []
-        names = list(parent.children)
-        if names[0] != name or len(nodes) < position + len(names):
+        if next(iter(parent.children)) != name or len(nodes) < position + len(parent.children):
             return []
+        names = list(parent.children)
         run = nodes[position : position + len(names)]
         for key, node, before in zip(names[1:], run[1:], run[:-1], strict=False):
             expected = replace(first.operation, target=f"{container}.{key}")

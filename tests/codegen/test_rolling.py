@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import graphnas
 from tests.codegen.roundtrip import initial_state, roundtrip
 
 X = torch.randn(2, 8, 8)
@@ -223,3 +224,65 @@ class Changed(nn.Module):
 
 def test_a_value_that_is_changed_later_stays_a_copy() -> None:
     assert "identity = x\n" in roundtrip(Changed, X)
+
+
+class _Nested(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for outer in range(4):
+            x = torch.tanh(x * outer)
+            for inner in range(6):
+                x = torch.relu(x + inner)
+            x = torch.sigmoid(x - outer)
+        return x
+
+
+class _Stages(nn.Module):
+    """Lists that are kept side by side, of lengths that come again after six of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = []
+        for stage in range(30):
+            kept.append([torch.relu(x * index) for index in range(5 + stage % 2 * stage % 3)])
+            x = torch.tanh(x)
+        for outputs in kept:
+            x = torch.stack(outputs).sum(0) - x
+        return x
+
+
+class _Irregular(nn.Module):
+    """Many lists, of lengths that follow no rule."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, number = [], 1
+        for _ in range(40):
+            number = number * 16807 % 2147483647
+            kept.append([torch.relu(x * index) for index in range(5 + number % 4)])
+            x = torch.tanh(x)
+        for outputs in kept:
+            x = torch.stack(outputs).sum(0) - x
+        return x
+
+
+@pytest.mark.parametrize("build", [_Nested, _Stages, _Irregular])
+def test_inner_loops_leave_alone_what_outer_ones_bind(build: Callable[[], nn.Module]) -> None:
+    source = roundtrip(build, X)
+    assert "for " in source
+
+
+class _Reversed(nn.Module):
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first = first
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(20))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index in range(self.first, -1, -1):
+            x = torch.relu(self.layers[index](x))
+        return x
+
+
+@pytest.mark.parametrize(("first", "is_loop"), [(19, True), (15, False)])
+def test_reversed_loop_goes_over_the_whole_list(first: int, is_loop: bool) -> None:
+    source = graphnas.to_source(graphnas.trace(_Reversed(first), (torch.zeros(2, 4),)))
+    assert ("in reversed(self.layers):" in source) is is_loop
+    assert ("self.layers[7]" in source) is not is_loop
