@@ -283,6 +283,26 @@ def _order(module: nn.Module, init: Graph, moments: Mapping[str, int]) -> tuple[
     return tuple(name for _, _, name in placed)
 
 
+COPY = Operation("method", "copy_")
+ITEM = Operation("function", "operator:getitem")
+
+
+class NodeNames:
+    """Names for the nodes of an initialisation, by what they do: `stem_weight`, `normal`, `normal_1`."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def of(self, operation: Operation) -> str:
+        """Return the name of the next node that does this."""
+        target = operation.target
+        base = target.replace(".", "_") if operation.kind == "attribute" else target.rpartition(":")[2].strip("_")
+        base = base if base.isidentifier() and not keyword.iskeyword(base) else f"value_{base}"
+        count = self._counts.get(base, 0)
+        self._counts[base] = count + 1
+        return f"{base}_{count}" if count else base
+
+
 class _GraphBuilder:
     """Turns entries of a tape into the nodes of a graph without inputs."""
 
@@ -292,7 +312,7 @@ class _GraphBuilder:
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.done: dict[int, Value] = {}
-        self.names: dict[str, int] = {}
+        self.names = NodeNames()
 
     def graph(self, output: Argument) -> Graph:
         return Graph((), tuple(self.nodes), output)
@@ -331,7 +351,7 @@ class _GraphBuilder:
         finally:
             self.paths.update(kept)
         target = self.argument(whole)
-        node = Node(self._name("copy"), Operation("method", "copy_"), (target, value), FrozenDict(), type_of(whole))
+        node = Node(self.names.of(COPY), COPY, (target, value), FrozenDict(), type_of(whole))
         self.nodes.append(node)
         return node.name
 
@@ -349,11 +369,10 @@ class _GraphBuilder:
                 operation = Operation("function", f"{INIT_MODULE}:{entry.init}" if entry.init else path_of(target))
         arguments = tuple(self.argument(arg) for arg in args)
         keywords = FrozenDict((name, self.argument(arg)) for name, arg in without_defaults(function, kwargs).items())
-        base = operation.target.rpartition(":")[2].strip("_")
         # A function of torch.nn.init was seen by one of its steps, whose result is not its own.
         in_place = entry.storage or not isinstance(entry.result, (torch.Tensor, tuple, list))
         result = args[0] if in_place else entry.result
-        return Node(self._name(base), operation, arguments, keywords, type_of(result), entry.hint)
+        return Node(self.names.of(operation), operation, arguments, keywords, type_of(result), entry.hint)
 
     def argument(self, value: Any) -> Argument:
         """Return an argument of a call as one of a node."""
@@ -373,13 +392,8 @@ class _GraphBuilder:
             path, whole = known
             if tensor.shape == whole.shape and tensor.stride() == whole.stride():
                 if id(whole) not in self.values:
-                    node = Node(
-                        self._name(path.replace(".", "_")),
-                        Operation("attribute", path),
-                        (),
-                        FrozenDict(),
-                        type_of(whole),
-                    )
+                    read = Operation("attribute", path)
+                    node = Node(self.names.of(read), read, (), FrozenDict(), type_of(whole))
                     self.nodes.append(node)
                     self.values[id(whole)] = node.value
                 return self.values[id(whole)]
@@ -388,22 +402,10 @@ class _GraphBuilder:
         index, position = self.reader.producers[id(tensor)]
         value = self.add(index)
         for step in position:
-            node = Node(
-                self._name("getitem"),
-                Operation("function", "operator:getitem"),
-                (value, step),
-                FrozenDict(),
-                type_of(tensor),
-            )
+            node = Node(self.names.of(ITEM), ITEM, (value, step), FrozenDict(), type_of(tensor))
             self.nodes.append(node)
             value = node.value
         return value
-
-    def _name(self, base: str) -> str:
-        base = base if base.isidentifier() and not keyword.iskeyword(base) else f"value_{base}"
-        count = self.names.get(base, 0)
-        self.names[base] = count + 1
-        return f"{base}_{count}" if count else base
 
 
 _METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {

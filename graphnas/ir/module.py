@@ -283,3 +283,13 @@ class Definition(Keyed):
 
 
 Child: TypeAlias = ModuleSpec | Definition
+
+
+def ordered(definition: Definition) -> tuple[str, ...]:
+    """Return the order of a definition in its shortest form, which is empty where it is the default."""
+    steps = list(definition.steps)
+    while steps and steps[-1].startswith("%"):
+        steps.pop()
+    # Of several steps of the initialisation in a row, the last one says it all.
+    kept = [a for a, b in zip(steps, [*steps, ""][1:], strict=True) if not (a.startswith("%") and b.startswith("%"))]
+    return () if tuple(kept) == replace(definition, order=()).steps else tuple(kept)

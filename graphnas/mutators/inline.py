@@ -13,12 +13,12 @@ from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.trace import trace
-from graphnas.ir.verify import verified
-from graphnas.mutators.choices.choice import Collector
+from graphnas.mutators.choices.choice import Collector, Nature
 from graphnas.mutators.choices.fixed import Fixation
 from graphnas.mutators.construct import Construction
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Decision, Decisions
+from graphnas.mutators.supermodel import GraphEngine
 from graphnas.mutators.table import places_of
 
 INLINE = "InlineChoices"
@@ -43,6 +43,7 @@ class InlinePart:
         self.model = model
         self.example_inputs = example_inputs
         self._space: DecisionSpace | None = None
+        self._engine: GraphEngine | None = None
         self._traced: LRU[Model] = LRU(_REMEMBERED)
 
     @property
@@ -53,6 +54,7 @@ class InlinePart:
                 if self.construction is not None:
                     self.construction.run_aside(None, shapes_only=True)
             self._space = DecisionSpace(collector.domains, collector.conditions, tuple(collector.constraints.values()))
+            self._engine = GraphEngine(self._trace, collector.natures)
         return self._space
 
     def places(self) -> dict[str, tuple[str, ...]]:
@@ -90,10 +92,18 @@ class InlinePart:
         key = str(decisions)
         model = self._traced.get(key)
         if model is None:
-            model = verified(trace(self.construction.run_aside(Fixation(decisions)), self.example_inputs))
+            space = self.space
+            assert self._engine is not None, "made with the space"
+            values = {label: decisions.get(label, domain.default) for label, domain in space.items()}
+            model = self._engine.model(decisions, values)
             if decisions:
                 chosen: FrozenDict[Any] = FrozenDict((label, freeze(value)) for label, value in decisions.items())
                 edits = tuple(f"Decided {label} to be {value!r}." for label, value in decisions.items())
                 model = replace(model, history=(Mutation(INLINE, "", tuple(decisions), chosen, edits, ""),))
             self._traced.put(key, model)
         return model
+
+    def _trace(self, decisions: Mapping[str, Decision], natures: tuple[Nature, ...]) -> Model:
+        assert self.construction is not None, "checked by `freeze`"
+        assert self.example_inputs is not None, "checked by `freeze`"
+        return trace(self.construction.run_aside(Fixation(decisions, natures)), self.example_inputs)

@@ -25,6 +25,7 @@ from graphnas.ir.module import (
     ParameterSpec,
     TensorData,
     Tie,
+    ordered,
 )
 from graphnas.ir.protocols import expansion_of
 from graphnas.ir.record import record_of
@@ -140,7 +141,7 @@ class Builder:
             base=base,
             origin="" if is_made_up(module) else f"{own_class(module).__module__}:{own_class(module).__qualname__}",
         )
-        return replace(definition, order=_order(definition, known.order))
+        return replace(definition, order=ordered(replace(definition, order=known.order)))
 
     @cached_property
     def _read_attributes(self) -> frozenset[tuple[int, str]]:
@@ -327,16 +328,6 @@ def _inherited(base: ModuleSpec, module: nn.Module, known: Findings) -> frozense
         for name, tensor in own_tensors(module)
         if name in (*created._parameters, *created._buffers) and (name not in known.initial or name in known.inherited)
     )
-
-
-def _order(definition: Definition, recorded: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the recorded order of what the definition has, empty where it is the default."""
-    steps = list(replace(definition, order=recorded).steps)
-    while steps and steps[-1].startswith("%"):
-        steps.pop()
-    # Of several steps of the initialisation in a row, the last one says it all.
-    kept = [a for a, b in zip(steps, [*steps, ""][1:], strict=True) if not (a.startswith("%") and b.startswith("%"))]
-    return () if tuple(kept) == definition.steps else tuple(kept)
 
 
 def _existing(init: Graph, module: nn.Module, inherited: frozenset[str]) -> Graph:
