@@ -18,6 +18,7 @@ from rich.table import Table
 from perf.decoder import decoder
 from perf.line import Line
 from perf.mutants import mutants
+from perf.sampling import sampling
 from perf.scaling import scaling
 from perf.tracing import trace
 from perf.trials import trials
@@ -27,6 +28,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Line]]] = {
     "trace": trace,
     "mutation": mutation,
     "mutants": mutants,
+    "sampling": sampling,
     "source": source,
     "decoder": decoder,
     "scaling": scaling,

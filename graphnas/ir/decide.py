@@ -11,7 +11,8 @@ verification of the result, whose types are still those of the first candidates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from graphnas.errors import MutationError
 from graphnas.ir.describe import NodeNames
@@ -20,125 +21,189 @@ from graphnas.ir.literal import Argument, FrozenDict, Value, map_values
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Child, Definition, Forward, Tie, ordered
 
-Chosen = Mapping[str, str | int]
-"""Label to the name of a candidate or the number of blocks."""
+Chosen: TypeAlias = Mapping[str, str | int]
+"""Label to the name of a candidate, or to the number of blocks."""
 
 _REMEMBERED = 4096
 
 
 class OpenModel:
-    """A definition with open choices in it, and what was made of its parts before.
+    """A definition with open choices in it, and what its parts became under earlier decisions.
 
-    Attributes:
+    Args:
         root: The definition.
-        labels: Labels of the open choices, in the order of their places.
+
+    Raises:
+        MutationError: An open choice is used in another way than by calling it, so that a rewrite would not do.
     """
 
     def __init__(self, root: Definition) -> None:
-        self.root = root
-        self._labels: dict[int, tuple[str, ...]] = {}
+        self._root = root
+        self._plans: dict[int, _Plan] = {}
         self._done: LRU[Child] = LRU(_REMEMBERED)
-        for item in root.bottom_up(lambda item: id(item) in self._labels):
+        labels: dict[int, tuple[str, ...]] = {}
+        for item in root.bottom_up(lambda item: id(item) in labels):
             found = [item.label] if item.kind in ("choice", "repeat") else []
             for child in item.children.values():
-                found += self._labels[id(child)] if isinstance(child, Definition) else ()
-            self._labels[id(item)] = tuple(dict.fromkeys(found))
-        self.labels = self._labels[id(root)]
+                found += labels[id(child)] if isinstance(child, Definition) else ()
+            labels[id(item)] = tuple(dict.fromkeys(found))
+            if found:
+                self._plans[id(item)] = _Plan(item, labels[id(item)])
 
     def decide(self, chosen: Chosen) -> Definition:
         """Return the definition in which every open choice is decided.
 
         Raises:
-            MutationError: An open choice is used in another way than by calling it, so that a rewrite would not do.
+            MutationError: The model itself is a choice, and a leaf is chosen.
         """
-        decided = self._decided(self.root, chosen)
+        decided = self._decided(self._root, chosen)
         if not isinstance(decided, Definition):
             raise MutationError("the model itself is a choice of a leaf; put the choice into a model")
         return decided
 
     def _decided(self, child: Child, chosen: Chosen) -> Child:
-        if not isinstance(child, Definition) or not self._labels[id(child)]:
+        plan = self._plans.get(id(child))
+        if plan is None:
             return child
-        memo = (id(child), tuple(chosen[label] for label in self._labels[id(child)]))
+        memo = (id(child), *(chosen[label] for label in plan.labels))
         known = self._done.get(memo)
         if known is None:
-            known = _Decision(self, child, chosen).run()
+            children = FrozenDict((name, self._decided(plan.children[name], chosen)) for name in plan.names(chosen))
+            known = plan.decide(chosen, children)
             self._done.put(memo, known)
         return known
 
 
-class _Decision:
-    """One definition on its way from open to decided; paths in it are those of the open one."""
+@dataclass(frozen=True)
+class _Route:
+    """Where something stands once everything is decided, and what must be decided for it to be there at all.
 
-    def __init__(self, model: OpenModel, definition: Definition, chosen: Chosen) -> None:
-        self.model = model
+    Attributes:
+        path: Its path in the decided definition.
+        candidates: Labels of choices with the name of a candidate that the path leads through.
+        blocks: Labels of repeats with the number of the block that it leads through.
+    """
+
+    path: str
+    candidates: tuple[tuple[str, str], ...]
+    blocks: tuple[tuple[str, int], ...]
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.candidates or self.blocks)
+
+    def leads_somewhere(self, chosen: Chosen) -> bool:
+        for label, name in self.candidates:
+            if chosen[label] != name:
+                return False
+        return all(index < int(chosen[label]) for label, index in self.blocks)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A node of the initialisation; `route` is that of the parameter that it reads, if it does."""
+
+    node: Node
+    inputs: tuple[str, ...]
+    route: _Route | None
+    operation: Operation
+
+
+class _Plan:
+    """How one open definition is decided: what can be known of it before anything is."""
+
+    def __init__(self, definition: Definition, labels: tuple[str, ...]) -> None:
         self.definition = definition
-        self.chosen = chosen
+        self.labels = labels
+        self.children = definition.children
+        self._ties = [(self._route(tie.source), self._route(tie.path)) for tie in definition.ties]
+        self._init = [self._step(node) for node in definition.init.nodes]
+        self._nodes: dict[tuple[object, ...], Node] = {}
+        self._check()
 
-    def run(self) -> Child:
-        open_one = self.definition
-        if open_one.kind == "choice":
-            return self.model._decided(open_one.children[str(self.chosen[open_one.label])], self.chosen)
-        names = list(open_one.children)
-        if open_one.kind == "repeat":
-            names = names[: int(self.chosen[open_one.label])]
+    def names(self, chosen: Chosen) -> list[str]:
+        """Return the names of the children that are left."""
+        definition = self.definition
+        if definition.kind == "choice":
+            return [str(chosen[definition.label])]
+        names = list(definition.children)
+        return names[: int(chosen[definition.label])] if definition.kind == "repeat" else names
+
+    def decide(self, chosen: Chosen, children: FrozenDict[Child]) -> Child:
+        """Return what the definition becomes, with the children that are left, which are decided already."""
+        definition = self.definition
+        if definition.kind == "choice":
+            return children[str(chosen[definition.label])]
         forwards = tuple(
-            Forward(self.graph(forward.eval, False), None if forward.train is None else self.graph(forward.train, True))
-            for forward in open_one.forwards
+            Forward(
+                self._graph(forward.eval, chosen, training=False),
+                None if forward.train is None else self._graph(forward.train, chosen, training=True),
+            )
+            for forward in definition.forwards
         )
-        children = FrozenDict((name, self.model._decided(open_one.children[name], self.chosen)) for name in names)
-        init, gone, renamed = self.init()
-        steps = (renamed.get(step, step) for step in open_one.order if step not in gone)
-        decided = replace(
-            open_one, children=children, forwards=forwards, ties=self.ties(), init=init, order=tuple(steps)
-        )
-        if open_one.kind == "repeat":
-            decided = as_sequential(decided)
-        return replace(decided, order=ordered(decided)) if decided.order else decided
+        init, renamed = self._initialisation(chosen)
+        order = tuple(renamed.get(step, step) for step in definition.order)
+        ties = self._tied(chosen)
+        decided = replace(definition, children=children, forwards=forwards, ties=ties, init=init, order=order)
+        if definition.kind == "repeat":
+            decided = _as_sequential(decided)
+        return replace(decided, order=ordered(decided)) if order else decided
 
     # The forward.
 
-    def graph(self, graph: Graph, training: bool) -> Graph:
-        nodes = tuple(self.node(node, training) for node in graph.nodes)
+    def _check(self) -> None:
+        """Refuse what uses open choices in another way than by calling them."""
+        definition = self.definition
+        if definition.kind == "choice":
+            return
+        for graph in definition.graphs:
+            if definition.kind == "repeat" and (len(graph.nodes) != len(self.children) or graph.guards):
+                raise self._refusal("runs something besides its blocks")
+            for node in graph.nodes:
+                kind, target = node.operation.kind, node.operation.target
+                if kind not in ("module", "attribute", "assign"):
+                    continue
+                is_own_block = definition.kind == "repeat" and target in self.children
+                if self._route(target).is_open and not is_own_block:
+                    raise self._refusal(f"uses {target}, which is a part of an open choice")
+                callee = definition.child(target) if kind == "module" else None
+                if isinstance(callee, Definition) and callee.kind == "repeat" and node.kwargs:
+                    raise self._refusal(f"calls the blocks of {target} with keyword arguments")
+
+    def _graph(self, graph: Graph, chosen: Chosen, *, training: bool) -> Graph:
+        nodes = tuple(self._node(node, chosen, training) for node in graph.nodes)
         if self.definition.kind != "repeat":
             return replace(graph, nodes=nodes)
-        depth = int(self.chosen[self.definition.label])
-        if len(nodes) != len(self.definition.children) or graph.guards:
-            raise self.refusal("runs something besides its blocks")
+        depth = int(chosen[self.definition.label])
         output = nodes[depth - 1].value if depth else Value(graph.inputs[0].name)
         return replace(graph, nodes=nodes[:depth], output=output)
 
-    def node(self, node: Node, training: bool) -> Node:
-        kind, target = node.operation.kind, node.operation.target
-        if kind not in ("module", "attribute", "assign"):
+    def _node(self, node: Node, chosen: Chosen, training: bool) -> Node:
+        """Return a node; of a call of a choice, the call of the candidate, which may be a choice itself."""
+        if node.operation.kind != "module":
             return node
-        above = target.rpartition(".")[0]
-        if self.is_open(above) or (kind != "module" and self.is_open(target)):
-            raise self.refusal(f"uses {target}, which is part of an open choice")
-        if kind != "module":
-            return node
-        callee = self.definition.child(target)
+        callee = self.definition.child(node.operation.target)
         while isinstance(callee, Definition) and callee.kind == "choice":
-            name = str(self.chosen[callee.label])
-            node = self.called(node, callee, name, training)
-            callee = callee.children[name]
-        if isinstance(callee, Definition) and callee.kind == "repeat" and node.kwargs:
-            raise self.refusal(f"calls the blocks of {target} with keyword arguments")
+            name = str(chosen[callee.label])
+            memo = (node, id(callee), name, training)
+            if memo not in self._nodes:
+                self._nodes[memo] = self._called(node, callee, name, training)
+            node, callee = self._nodes[memo], callee.children[name]
         return node
 
-    def called(self, node: Node, choice: Definition, name: str, training: bool) -> Node:
+    def _called(self, node: Node, choice: Definition, name: str, training: bool) -> Node:
         """Return the call of a choice as that of a candidate, which takes what the choice hands on to it."""
         forward = choice.forwards[node.operation.forward]
         graph = forward.train if training and forward.train is not None else forward.eval
         calls = [item for item in graph.nodes if item.operation.kind == "module" and item.operation.target == name]
         if len(calls) != 1:
-            raise self.refusal(f"runs candidate {name!r} of {choice.label!r} {len(calls)} times")
+            raise self._refusal(f"runs candidate {name!r} of {choice.label!r} {len(calls)} times")
         positional = (item.name for item in graph.inputs if not item.keyword_only)
         given: dict[str, Argument] = {**dict(zip(positional, node.args, strict=False)), **node.kwargs}
 
         def taken(value: Value) -> Argument:
             if value.name not in given:
-                raise self.refusal(f"hands {value} to candidate {name!r} of {choice.label!r}, which it does not take")
+                raise self._refusal(f"hands {value} to candidate {name!r} of {choice.label!r}, which it does not take")
             return given[value.name]
 
         call = calls[0]
@@ -147,74 +212,74 @@ class _Decision:
         operation = Operation("module", node.operation.target, call.operation.forward)
         return replace(node, operation=operation, args=args, kwargs=kwargs)
 
-    def is_open(self, path: str) -> bool:
-        """Tell whether a path leads to an open choice, or to something below one."""
-        here: Child | None = self.definition
-        for name in path.split(".") if path else ():
-            here = here.children.get(name) if isinstance(here, Definition) else None
-            if isinstance(here, Definition) and here.kind in ("choice", "repeat"):
-                return True
-        return False
-
     # What names parts by their path.
 
-    def moved(self, path: str) -> str | None:
-        """Return where something stands once everything is decided, None if it is gone."""
+    def _route(self, path: str) -> _Route:
         here: Child | None = self.definition
         names: list[str] = []
+        candidates: list[tuple[str, str]] = []
+        blocks: list[tuple[str, int]] = []
         for name in path.split("."):
-            if isinstance(here, Definition) and here.kind == "choice" and here.children:
-                if name != self.chosen[here.label]:
-                    return None
-            elif isinstance(here, Definition) and here.kind == "repeat":
-                if name not in list(here.children)[: int(self.chosen[here.label])]:
-                    return None
-                names.append(name)
+            below = here.children if isinstance(here, Definition) else {}
+            if isinstance(here, Definition) and here.kind == "choice" and name in below:
+                candidates.append((here.label, name))
             else:
                 names.append(name)
-            here = here.children.get(name) if isinstance(here, Definition) else None
-        return ".".join(names)
+            if isinstance(here, Definition) and here.kind == "repeat" and name in below:
+                blocks.append((here.label, list(below).index(name)))
+            here = below.get(name)
+        return _Route(".".join(names), tuple(candidates), tuple(blocks))
 
-    def ties(self) -> tuple[Tie, ...]:
+    def _tied(self, chosen: Chosen) -> tuple[Tie, ...]:
         """Return the ties of what is left; where a source is gone, the first of what was tied to it is the source."""
-        sources: dict[str, str] = {}
+        sources: dict[_Route, str] = {}
         found: list[Tie] = []
-        for tie in self.definition.ties:
-            source, path = self.moved(tie.source), self.moved(tie.path)
-            if path is None:
+        for source, route in self._ties:
+            if not route.leads_somewhere(chosen):
                 continue
-            first = source if source is not None else sources.setdefault(tie.source, path)
-            if first != path:
-                found.append(Tie(path, first))
+            first = source.path if source.leads_somewhere(chosen) else sources.setdefault(source, route.path)
+            if first != route.path:
+                found.append(Tie(route.path, first))
         return tuple(found)
 
-    def init(self) -> tuple[Graph, set[str], dict[str, str]]:
-        """Return what is left of the initialisation, the steps that are gone, and those that have another name."""
-        gone: dict[str, None] = {}
-        kept: list[Node] = []
-        for node in self.definition.init.nodes:
-            target: str | None = node.operation.target
-            if node.operation.kind == "attribute":
-                target = self.moved(node.operation.target)
-            if target is None or any(value.name in gone for value in node.inputs):
-                gone[node.name] = None
-            else:
-                kept.append(replace(node, operation=replace(node.operation, target=target)))
-        used = {value.name for node in kept for value in node.inputs}
-        left = [node for node in kept if node.operation.kind != "attribute" or node.name in used]
-        names = NodeNames()
-        renamed = {node.name: names.of(node.operation) for node in left}
-        nodes = tuple(_renamed(node, renamed) for node in left)
-        gone.update((node.name, None) for node in kept if node.name not in renamed)
-        steps = {f"%{old}": f"%{new}" for old, new in renamed.items()}
-        return Graph((), nodes, None) if nodes else EMPTY_GRAPH, {f"%{name}" for name in gone}, steps
+    def _step(self, node: Node) -> _Step:
+        route = self._route(node.operation.target) if node.operation.kind == "attribute" else None
+        operation = node.operation if route is None else Operation("attribute", route.path)
+        return _Step(node, tuple(value.name for value in node.inputs), route, operation)
 
-    def refusal(self, what: str) -> MutationError:
+    def _initialisation(self, chosen: Chosen) -> tuple[Graph, dict[str, str]]:
+        """Return what is left of the initialisation, and the steps of it that have another name now."""
+        gone: set[str] = set()
+        used: set[str] = set()
+        kept: list[_Step] = []
+        for step in self._init:
+            missing = step.route is not None and not step.route.leads_somewhere(chosen)
+            if missing or not gone.isdisjoint(step.inputs):
+                gone.add(step.node.name)
+            else:
+                kept.append(step)
+                used.update(step.inputs)
+        names = NodeNames()
+        renamed: dict[str, str] = {}
+        nodes: list[Node] = []
+        for step in kept:
+            old = step.node.name
+            if step.route is not None and old not in used:
+                continue
+            renamed[old] = new = names.of(step.operation)
+            memo = (old, new, *(renamed[name] for name in step.inputs))
+            if memo not in self._nodes:
+                self._nodes[memo] = replace(_renamed(step.node, renamed), operation=step.operation)
+            nodes.append(self._nodes[memo])
+        graph = Graph((), tuple(nodes), None) if nodes else EMPTY_GRAPH
+        return graph, {f"%{old}": f"%{new}" for old, new in renamed.items() if new != old}
+
+    def _refusal(self, what: str) -> MutationError:
         name = self.definition.class_name
         return MutationError(f"{name} {what}; its open choices can only be decided by constructing it anew")
 
 
-def as_sequential(repeat: Definition) -> Definition:
+def _as_sequential(repeat: Definition) -> Definition:
     """Return decided blocks as what `nn.Sequential` of them would be."""
     forwards = tuple(
         Forward(_with_input(forward.eval), None if forward.train is None else _with_input(forward.train))

@@ -139,7 +139,7 @@ class _Hasher:
         def port(value: Value) -> Value:
             if value.name in waiting:
                 address = self.address(waiting.pop(value.name).operation.target)
-                ports[value.name] = Value(digest(_TAG, "attribute", address))
+                ports[value.name] = Value(_attribute_port(address))
             return ports.get(value.name, value)
 
         def number(argument: Argument) -> Argument:
@@ -249,6 +249,11 @@ def _place(definition: Definition, path: str) -> tuple[Any, ...] | None:
             place = (canonical.numbers[unit], inner) if rest else (canonical.numbers[unit],)
     canonical.places[path] = place
     return place
+
+
+@lru_cache(maxsize=8192)
+def _attribute_port(address: tuple[Any, ...]) -> str:
+    return digest(_TAG, "attribute", address)
 
 
 def resolve_ties(definition: Definition, path: str) -> str:

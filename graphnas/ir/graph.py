@@ -68,6 +68,7 @@ class Node:
     label: str = ""
     location: str = field(default="", compare=False)
     _inputs: tuple[Value, ...] | None = field(default=None, init=False, repr=False, compare=False)
+    _written: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def value(self) -> Value:

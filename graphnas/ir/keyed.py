@@ -156,7 +156,15 @@ def _dataclass_writer(kind: type[Any]) -> _Writer:
         for item in values(value)[:count]:
             _write(item, out)
 
-    return _DATACLASS_WRITERS.setdefault(kind, write)
+    def remember(value: Any, out: list[bytes]) -> None:
+        if value._written is None:
+            written: list[bytes] = []
+            write(value, written)
+            object.__setattr__(value, "_written", b"".join(written))
+        out.append(value._written)
+
+    # Nodes are many and stay the same when their graph changes, so they keep what was written of them.
+    return _DATACLASS_WRITERS.setdefault(kind, remember if "_written" in getattr(kind, "__slots__", ()) else write)
 
 
 _WRITERS: dict[type[Any], _Writer] = {
