@@ -228,3 +228,22 @@ def test_random_numbers_of_python_are_refused_where_they_are_drawn() -> None:
     assert not isinstance(model["1"], Definition)
     assert model.report is not None
     assert [item.path for item in model.report.opaque] == ["1"]
+
+
+class Modes(nn.Module):
+    """Asks for its mode in all ways but `if self.training:`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * {True: 2.0, False: 3.0}[self.training] + int(self.training)
+        x = x * (1 + self.training) - 0.5 * self.training
+        return x + 1 if self.training > 0 else x / float(2 + self.training)
+
+
+class ComparesMode(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if self.training is True else x
+
+
+@pytest.mark.parametrize("build", [Modes, ComparesMode])
+def test_a_mode_that_is_used_as_a_number_or_compared_decides(build: Callable[[], nn.Module]) -> None:
+    assert "if self.training:" in roundtrip(build, torch.randn(2, 4))

@@ -1,6 +1,8 @@
-"""What is told apart although it is one tensor in the mode that is traced."""
+"""Tensors that are one in the model or in the mode that is traced, and must be told apart; and the other way round."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphnas.codegen import to_module
+from graphnas.errors import TraceError
 from graphnas.ir.trace import trace
+from tests.codegen.roundtrip import roundtrip
 
 
 class DropPath(nn.Module):
@@ -48,3 +52,96 @@ def test_what_is_given_and_what_is_returned_have_names_of_their_own(training: bo
         results.append(module.train(training)(x))
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
+
+
+class View(nn.Module):
+    """Reads a parameter under two names, of which one is a view that torch knows nothing of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))
+        self.turned = self.weight.detach().t()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + x @ self.turned
+
+
+def test_a_plain_tensor_in_the_memory_of_a_parameter_is_refused() -> None:
+    with pytest.raises(TraceError, match="'weight' is state of the model and lies in the same memory as 'turned'"):
+        trace(View(), torch.randn(2, 3))
+
+
+def test_buffers_in_the_same_memory_that_nobody_changes_may_be_apart() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            shared = torch.arange(3.0)
+            self.register_buffer("first", shared)
+            self.register_buffer("second", shared)
+            self.first: Tensor
+            self.second: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.first + self.second
+
+    roundtrip(Pair, torch.randn(2, 3))
+
+
+class Unregistered(nn.Module):
+    """Keeps tensors and modules where torch does not find them."""
+
+    def __init__(self, *parts: Tensor | nn.Module) -> None:
+        super().__init__()
+        self.parts = list(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            if isinstance(part, nn.Module):
+                x = part(x)
+            else:
+                part.add_(1)
+                x = x * part
+        return x
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(torch.zeros(3), torch.zeros(3)), (nn.BatchNorm1d(3),)],
+    ids=["tensors", "statistics"],
+)
+def test_constants_that_are_changed_and_would_be_one_are_refused(parts: tuple[Tensor | nn.Module, ...]) -> None:
+    with pytest.raises(TraceError, match="a tensor that is no attribute is changed in place in 'the root'"):
+        trace(Unregistered(*parts), torch.randn(2, 3))
+
+
+def test_an_array_that_a_forward_makes_and_changes_is_refused() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            scale = torch.from_numpy(numpy.ones(3, dtype=numpy.float32))
+            scale += 1
+            return x * scale
+
+    with pytest.raises(TraceError, match="and the source would keep the change; make it with torch in forward"):
+        trace(Net(), torch.randn(2, 3))
+
+
+def test_the_report_names_modules_whose_parameters_no_state_dict_holds() -> None:
+    model = trace(Unregistered(nn.Linear(3, 3)), torch.randn(2, 3))
+    assert model.report is not None
+    assert model.report.notes[-1].startswith("the root: uses parameters of a module that is no submodule")
+
+
+def test_a_leaf_that_is_called_with_other_tensors_than_its_own_is_not_taken_for_itself() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            tensors = {"weight": self.linear.weight * 2, "bias": self.linear.bias}
+            return torch.func.functional_call(self.linear, tensors, (x,))
+
+    with pytest.raises(TraceError, match=r"a parameter that is bound anew, 'linear.weight'"):
+        trace(Net(), torch.randn(2, 3))

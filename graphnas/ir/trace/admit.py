@@ -6,15 +6,18 @@ about modules as they are; what a forward does is found out by the tracer.
 
 from __future__ import annotations
 
+import dis
 import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from graphnas.errors import TraceError
 from graphnas.ir.trace.prepare import copy_structure, walk
@@ -107,6 +110,23 @@ def forced_modes(root: nn.Module) -> dict[str, bool]:
     return forced
 
 
+def compares_mode(kind: type[nn.Module]) -> bool:
+    """Tell whether a class asks for `self.training is True`, which only a plain bool can answer."""
+    return any(_compares_mode(base) for base in kind.__mro__ if not base.__module__.startswith("torch."))
+
+
+@lru_cache(maxsize=4096)
+def _compares_mode(kind: type) -> bool:
+    codes = [value.__code__ for value in vars(kind).values() if isinstance(value, FunctionType)]
+    for code in codes:
+        if "training" in code.co_names and any(constant is True or constant is False for constant in code.co_consts):
+            names = [(item.opname, item.argval) for item in dis.get_instructions(code) if item.opname != "CACHE"]
+            for index, (name, _) in enumerate(names):
+                if name == "IS_OP" and ("LOAD_ATTR", "training") in names[max(index - 2, 0) : index]:
+                    return True
+    return False
+
+
 @contextmanager
 def plain_surroundings() -> Iterator[None]:
     """Run a `with` block as if nothing were switched on around it: gradients on, no autocast, nothing compiled."""
@@ -120,25 +140,35 @@ def plain_surroundings() -> Iterator[None]:
 
 
 class HostRandomness:
-    """Tells whether random numbers of Python or numpy were drawn since it was made: source would freeze them."""
+    """Tells what set a seed or drew random numbers since it was made: source would lose that, or freeze them."""
 
     def __init__(self) -> None:
         self._numpy = sys.modules.get("numpy")
         self._python = random.getstate()
         self._legacy = None if self._numpy is None else self._numpy.random.get_state()
+        with unset_fake_temporarily(), torch._C.DisableTorchFunction():
+            self._torch = torch.default_generator.get_state()
 
-    def drawn(self) -> bool:
-        """Answer, and put the generators back to where they were."""
-        changed = random.getstate() != self._python
-        if changed:
+    def drawn(self) -> str:
+        """Return what was done, the empty string for nothing, and put the generators back to where they were."""
+        done = ""
+        with unset_fake_temporarily(), torch._C.DisableTorchFunction():
+            if not torch.equal(torch.default_generator.get_state(), self._torch):
+                torch.default_generator.set_state(self._torch)
+                done = "a seed of its own for torch, or random numbers that are no operation of it"
+        if random.getstate() != self._python:
             random.setstate(self._python)
+            done = _OF_PYTHON
         if self._numpy is not None and self._legacy is not None:
             # A generator that was drawn from stands at another position, or has new keys and stands near the start.
             now = self._numpy.random.get_state()
             if now[2:] != self._legacy[2:] or not self._numpy.array_equal(now[1], self._legacy[1]):
-                changed = True
                 self._numpy.random.set_state(self._legacy)
-        return changed
+                done = _OF_PYTHON
+        return done
+
+
+_OF_PYTHON = "random numbers of Python or numpy, which would be the same in each call"
 
 
 def _tensors(value: Any, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:

@@ -17,7 +17,7 @@ from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
 from graphnas.ir.report import OpaqueModule
 from graphnas.ir.source import place_of_error, seen_lines
-from graphnas.ir.trace.admit import HostRandomness, forced_modes, refuse_unfit
+from graphnas.ir.trace.admit import HostRandomness, compares_mode, forced_modes, refuse_unfit
 from graphnas.ir.trace.caches import Kept, put_back, take_off
 from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
@@ -32,6 +32,7 @@ from graphnas.ir.trace.scope import Constants
 from graphnas.ir.trace.standins import StandInNeededError, Use, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
+from graphnas.ir.trace.surroundings import Surroundings
 from graphnas.ir.trace.symbolic import TracedTraining
 from graphnas.ir.trace.tracer import (
     LeakedValueError,
@@ -115,11 +116,13 @@ class _Session:
         self.stays: dict[Kept, None] = {}
         self.taken: tuple[Kept, ...] = ()
         self.filled: dict[Kept, None] = {}
+        self.loose: dict[str, None] = {}
 
     def run(self) -> Model:
         refuse_unfit(self.module, (*self.args, self.kwargs) if self.kwargs else self.args)
         refuse_hooks(self.module)
         self.forced |= forced_modes(self.module)
+        self.decided |= {path: None for path, part in walk(self.module) if compares_mode(type(part))}
         while True:
             try:
                 self.filled.clear()
@@ -232,7 +235,7 @@ class _Session:
         fake_meta_tensors(copied, fake_mode)
         first = self._run(copied, fake_mode, training)
         self.filled |= dict.fromkeys(put_back(copied, self.taken))
-        self._check_memory(first.calls)
+        self._check_memory(first)
         if first.changes:
             self._check_later_calls(first, lambda: self._run(copied, fake_mode, training, is_repeated=True), copied)
         return first.calls, first.depends_on_training or bool(self.decided)
@@ -259,6 +262,7 @@ class _Session:
             copies={id(part): copy for part, copy in zip(self.module.modules(), copied.modules(), strict=True)},
         )
         randomness = HostRandomness()
+        surroundings = Surroundings(copied, paths)
         args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode, real=examples))
         try:
             with stand_ins(self.replaced.values()):
@@ -274,32 +278,51 @@ class _Session:
             self._give_up(error, tracer.failed_at or "")
         finally:
             drawn = randomness.drawn()
+        tracer.changes += surroundings.changes()
         self.dropped |= tracer.data.dropped
         if drawn:
+            if self.watch_randomness:
+                raise TraceError(f"the model uses {drawn}, in a place that could not be found; draw them with torch")
             raise _HostRandomnessError
         self.functions.update(tracer.functions)
+        self.loose |= tracer.loose_parameters
         self.interface.update(dict.fromkeys(_changed_classes(result)))
         return tracer
 
-    def _check_memory(self, calls: Calls) -> None:
-        """Refuse a model that changes one of two tensors in the same memory: in the source they would be apart."""
-        written = None
-        for group in shared_memory(self.module):
-            written = writes_in_place(calls) if written is None else written
-            changed = [path for path in group if path in written]
-            if changed:
-                others = ", ".join(repr(path) for path in group if path != changed[0])
+    def _check_memory(self, tracer: ModuleTracer) -> None:
+        """Refuse tensors that the model changes, and that are one in the model and two in the source, or vice versa."""
+        groups = shared_memory(self.module)
+        if not groups and not tracer.unwritable:
+            return
+        written = writes_in_place(tracer.calls)
+        for path in tracer.unwritable:
+            if path in written:
                 raise TraceError(
-                    f"{changed[0]!r} is changed in place and lies in the same memory as {others}, which no source can "
+                    f"a tensor that is no attribute is changed in place in {path.rpartition('.')[0] or 'the root'!r}, "
+                    "and the source would keep the change; make it with torch in forward, or register it as a buffer",
+                    module=path.rpartition(".")[0],
+                )
+        trained = {id(tensor): path for path, tensor in self.module.state_dict(keep_vars=True).items()}
+        for group in groups:
+            changed = [path for path, _ in group if path in written]
+            # What a state_dict holds is loaded and trained; in the model the rest of the memory would change as well.
+            held = [path for path, tensor in group if id(tensor) in trained]
+            read = [path for path, tensor in group if id(tensor) not in trained and id(tensor) in tracer.read]
+            if changed or (held and read):
+                one = (changed or held)[0]
+                others = ", ".join(repr(path) for path in (read or [path for path, _ in group if path != one]))
+                what = "is changed in place" if changed else "is state of the model"
+                raise TraceError(
+                    f"{one!r} {what} and lies in the same memory as {others}, which no source can "
                     "hold; keep one of them, and take the other from it in forward",
-                    module=changed[0].rpartition(".")[0],
+                    module=one.rpartition(".")[0],
                 )
 
     def _check_later_calls(self, first: ModuleTracer, run: Callable[[], ModuleTracer], copied: nn.Module) -> None:
         """Refuse a model that keeps something of a call which makes later calls compute something else.
 
         A cache is let through: a call that finds it filled reads tensors instead of computing them, writes the same
-        other state, and does what all further calls do.
+        other state, and does what all further calls do. Its tensors hang on no inputs, and are not made anew.
         """
         second = run()
         if _graph_keys(first.calls) == _graph_keys(second.calls):
@@ -312,10 +335,14 @@ class _Session:
             if (path, what) not in later
             and id(vars(copied.get_submodule(path)).get(what.removeprefix("= "))) in second.read
         ]
-        reads_kept = bool(filled) or any(id(leaf) in second.read for leaf in kept)
-        is_cache = reads_kept and tuple(item for item in writes if item not in filled) == later
-        if is_cache and _graph_keys(second.calls) == _graph_keys(run().calls):
-            return
+        read = [leaf for leaf in kept if id(leaf) in second.read]
+        is_cache = bool(filled or read) and tuple(item for item in writes if item not in filled) == later
+        if is_cache and not any(first.hangs_on_inputs(leaf) for leaf in read):
+            third = run()
+            renewed = {id(leaf) for change in second.changes for leaf in leaves(change.new)}
+            renewed -= {id(leaf) for change in second.changes for leaf in leaves(change.old)}
+            if _graph_keys(second.calls) == _graph_keys(third.calls) and renewed.isdisjoint(third.read):
+                return
         change = (*second.changes, *first.changes)[0]
         path, owner = change.path, self.module.get_submodule(change.path)
         name = f"{type(owner).__name__} at {path!r}" if path else f"the root {type(owner).__name__}"
@@ -374,6 +401,11 @@ class _Session:
         builder.notes += (
             f"{kept.path or 'the root'}: {kept.name} was set after construction and is kept as it is"
             for kept in self.stays
+        )
+        builder.notes += (
+            f"{path or 'the root'}: uses parameters of a module that is no submodule, which are constants of the "
+            "source; no state_dict holds them: keep that module in an attribute, or in an nn.ModuleList"
+            for path in self.loose
         )
         builder.notes += filter(None, (gradient_note(*item) for item in self.functions.items()))
         report = report_of(self.module, root, (eval_calls, train_calls or {}), self.is_leaf, self.lines)

@@ -18,6 +18,7 @@ from torch import nn
 from graphnas.ir.calls import is_impure
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.scope import Call
+from graphnas.ir.trace.structure import leaves
 from graphnas.ir.trace.wrappers import computed_tensors
 
 _STANDARD = frozenset(vars(nn.Module()))
@@ -113,8 +114,8 @@ def assign_attribute(name: str, value: Any) -> Any:
     raise RuntimeError("this function only marks a node of a graph")
 
 
-def shared_memory(root: nn.Module) -> tuple[tuple[str, ...], ...]:
-    """Return the paths of tensors that lie in the same memory, group by group, those left out that can be tied."""
+def shared_memory(root: nn.Module) -> tuple[tuple[tuple[str, torch.Tensor], ...], ...]:
+    """Return the tensors that lie in the same memory by path, group by group, those left out that can be tied."""
     groups: dict[int, dict[tuple[int, str], tuple[str, torch.Tensor]]] = {}
     for path, module in root.named_modules():
         for name, tensor in own_tensors(module):
@@ -122,7 +123,7 @@ def shared_memory(root: nn.Module) -> tuple[tuple[str, ...], ...]:
                 whole = f"{path}.{name}" if path else name
                 groups.setdefault(tensor.untyped_storage()._cdata, {})[id(module), name] = (whole, tensor)
     return tuple(
-        tuple(path for path, _ in group.values())
+        tuple(group.values())
         for group in groups.values()
         if len(group) > 1 and not all(isinstance(tensor, nn.Parameter) for _, tensor in group.values())
     )
@@ -134,10 +135,24 @@ def writes_in_place(calls: Mapping[str, Sequence[Call]]) -> frozenset[str]:
     for path, traced in calls.items():
         for call in traced:
             for node in call.graph.nodes:
-                if node.op in ("call_function", "call_method") and is_impure(node.target, node.kwargs):
-                    target = _origin(node)
-                    found += [] if target is None else [f"{path}.{target}" if path else target]
+                for target in _written(node):
+                    found.append(f"{path}.{target}" if path else target)
     return frozenset(found)
+
+
+_KEEPING_STATISTICS = frozenset({"batch_norm", "instance_norm"})
+"""Names of functions that change their second and third argument in train mode."""
+
+
+def _written(node: torch.fx.Node) -> list[str]:
+    """Return the attributes that an operation writes to."""
+    if node.op not in ("call_function", "call_method"):
+        return []
+    if getattr(node.target, "__name__", "") in _KEEPING_STATISTICS:
+        given = [*node.args[1:3], node.kwargs.get("running_mean"), node.kwargs.get("running_var")]
+        return [str(item.target) for item in given if isinstance(item, torch.fx.Node) and item.op == "get_attr"]
+    target = _origin(node) if is_impure(node.target, node.kwargs) else None
+    return [] if target is None else [target]
 
 
 def state_writes(calls: Mapping[str, Sequence[Call]]) -> tuple[tuple[str, str], ...]:
@@ -154,6 +169,37 @@ def state_writes(calls: Mapping[str, Sequence[Call]]) -> tuple[tuple[str, str], 
                         name = getattr(node.target, "__name__", node.target)
                         found.append((path, f"{name} {target}"))
     return tuple(found)
+
+
+_OF_FIRST = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as"})
+"""Names of what takes the data of its first argument, and metadata of the others."""
+
+
+def hangs_on_inputs(node: torch.fx.Node) -> bool:
+    """Tell whether data of the inputs of its graph may be in the value of a node; shapes and the like do not count."""
+    pending, seen = [node], {node}
+    while pending:
+        here = pending.pop()
+        value = here.meta.get("val")
+        name = here.target if isinstance(here.target, str) else getattr(here.target, "__name__", "")
+        if not any(isinstance(leaf, torch.Tensor) for leaf in leaves(value)):
+            if here.meta.get("from_data"):
+                return True
+            continue
+        if here.op == "placeholder":
+            return True
+        if here.op == "get_attr" or name.endswith("_like") or name.startswith("new_"):
+            sources: list[Any] = []
+        else:
+            sources = [here.args[0]] if name in _OF_FIRST else list(here.all_input_nodes)
+        for user in here.users:
+            if is_impure(user.target, user.kwargs) and user.args[0] is here:
+                sources += user.all_input_nodes
+        for source in sources:
+            if isinstance(source, torch.fx.Node) and source not in seen:
+                seen.add(source)
+                pending.append(source)
+    return False
 
 
 def _origin(node: torch.fx.Node) -> str | None:

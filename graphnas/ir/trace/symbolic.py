@@ -213,8 +213,15 @@ class TracedFloat(_Number, torch.SymFloat):
         return float(self.concrete()).is_integer()
 
 
+def _by_mode(function: Callable[..., Any], swapped: bool = False) -> Callable[[Any, Any], Any]:
+    def method(self: TracedTraining, other: Any) -> Any:
+        return function(other, bool(self)) if swapped else function(bool(self), other)
+
+    return method
+
+
 class TracedTraining(Symbolic, torch.SymBool):
-    """`self.training`: symbolic as an argument, the traced mode as a condition."""
+    """`self.training`: symbolic as an argument, the traced mode as a condition, as a key and in arithmetic."""
 
     def __init__(self, tracer: Recorder) -> None:
         super().__init__(tracer, False, None)
@@ -226,7 +233,25 @@ class TracedTraining(Symbolic, torch.SymBool):
         return bool(self) == other
 
     def __hash__(self) -> int:
-        return hash(TracedTraining)
+        return hash(bool(self))
+
+    def __int__(self) -> int:
+        return int(bool(self))
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return float(bool(self))
+
+    __add__, __radd__ = _by_mode(operator.add), _by_mode(operator.add, swapped=True)
+    __sub__, __rsub__ = _by_mode(operator.sub), _by_mode(operator.sub, swapped=True)
+    __mul__, __rmul__ = _by_mode(operator.mul), _by_mode(operator.mul, swapped=True)
+    __truediv__, __rtruediv__ = _by_mode(operator.truediv), _by_mode(operator.truediv, swapped=True)
+    __pow__, __rpow__ = _by_mode(operator.pow), _by_mode(operator.pow, swapped=True)
+    __and__, __rand__ = _by_mode(operator.and_), _by_mode(operator.and_, swapped=True)
+    __or__, __ror__ = _by_mode(operator.or_), _by_mode(operator.or_, swapped=True)
+    __xor__, __rxor__ = _by_mode(operator.xor), _by_mode(operator.xor, swapped=True)
+    __lt__, __le__, __gt__, __ge__ = map(_by_mode, (operator.lt, operator.le, operator.gt, operator.ge))
 
     def __repr__(self) -> str:
         return "self.training"

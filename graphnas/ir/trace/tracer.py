@@ -31,7 +31,7 @@ from graphnas.ir.literal import FrozenDict, freeze
 from graphnas.ir.protocols import Expansion, expansion_of
 from graphnas.ir.source import Place, boundary, current_place
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
-from graphnas.ir.trace.arguments import bind_arguments, plain_argument, tensor_paths
+from graphnas.ir.trace.arguments import bind_arguments, own_tensors, plain_argument, tensor_paths
 from graphnas.ir.trace.custom import running_function
 from graphnas.ir.trace.data import DATA_READS, DataReader
 from graphnas.ir.trace.execution import Executor
@@ -39,7 +39,7 @@ from graphnas.ir.trace.imported import public_call
 from graphnas.ir.trace.leaf import is_torch_leaf
 from graphnas.ir.trace.patch import ACTIVE, calls_reach_tracers
 from graphnas.ir.trace.scope import Call, Constants, Lifted, Scope
-from graphnas.ir.trace.state import Change, StateWatch, assign_attribute
+from graphnas.ir.trace.state import Change, StateWatch, assign_attribute, hangs_on_inputs
 from graphnas.ir.trace.structure import is_record, leaves, parts_of, snapshot, special_classes, without_objects
 from graphnas.ir.trace.symbolic import Symbolic, TracedInt, TracedSize, TracedTraining, wrap
 
@@ -98,6 +98,8 @@ class ModuleTracer(torch.fx.Tracer):
         functions: Custom autograd functions that were traced, with the arguments of their first call.
         changes: What modules keep of the run besides what graphs assign.
         read: Tensors of modules that were read, by identity.
+        unwritable: Paths of constants that stand for more than one tensor, or for a new one in each call.
+        loose_parameters: Paths of modules that use parameters which belong to no module of the model.
     """
 
     def __init__(
@@ -131,9 +133,13 @@ class ModuleTracer(torch.fx.Tracer):
         self._grad_enabled = True  # as in plain surroundings
         self.changes: list[Change] = []
         self.read: dict[int, torch.Tensor] = {}
+        self.unwritable: dict[str, None] = {}
+        self.loose_parameters: dict[str, None] = {}
+        self._constant_of: dict[str, torch.Tensor] = {}
         self._is_repeated = is_repeated
         self._is_leaf = is_leaf
         self._scope: Scope | None = None
+        self._finished: list[Scope] = []
         self._origins: dict[int, tuple[Any, str]] = {}
         self._data: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._attributes = tensor_paths(root, paths)
@@ -192,6 +198,8 @@ class ModuleTracer(torch.fx.Tracer):
             return self._call_open(expansion, m, path, args, kwargs)
         if not self._is_leaf(m, first):
             return self._call_traced(m, path, forward_of_wrapper(m) or _forward_of(m), args, kwargs)
+        if any(id(tensor) not in self._attributes for part in m.modules() for _, tensor in own_tensors(part)):
+            raise OpenedLeafError(first)  # it is called with tensors in the place of its own
         place = current_place()
         self._refuse_records((args, kwargs))
         with self.paused(), self._in_eval_mode(m):
@@ -242,6 +250,11 @@ class ModuleTracer(torch.fx.Tracer):
         if self._scope is None:
             raise RuntimeError("nothing is being traced")
         return self._scope
+
+    def hangs_on_inputs(self, value: Any) -> bool:
+        """Tell, after a run, whether a tensor may hold data of the inputs of the module that computed it."""
+        nodes = [node for scope in self._finished if (node := scope.find(value)) is not None]
+        return any(hangs_on_inputs(node) for node in nodes[:1])
 
     # What symbolic numbers ask of the tracer
 
@@ -384,6 +397,7 @@ class ModuleTracer(torch.fx.Tracer):
             raise
         finally:
             self._scope = outer
+        self._finished.append(inner)
         inputs = [(node, False) for _, node, keyword_only in passed if not keyword_only]
         inputs += [(lifted.node, False) for lifted in inner.lifted]
         inputs += [(node, True) for _, node, keyword_only in passed if keyword_only]
@@ -451,8 +465,9 @@ class ModuleTracer(torch.fx.Tracer):
         def watched(*args: Any, **kwargs: Any) -> Any:
             before = HostRandomness()
             result = forward(*args, **kwargs)
-            if before.drawn():
-                raise self._unsupported("random numbers of Python or numpy, which would be the same in each call")
+            done = before.drawn()
+            if done:
+                raise self._unsupported(done)
             return result
 
         return watched
@@ -682,13 +697,20 @@ class ModuleTracer(torch.fx.Tracer):
             return self._lift(value)
         if id(value) in self._origins and self._origins[id(value)][0] is value:
             raise LeakedValueError(self._origins[id(value)][1])
-        if id(value) in self._data:
+        is_made = id(value) in self._data
+        if is_made:
             value = self._data[id(value)][1]
         if isinstance(value, FakeTensor) and self._is_repeated:
             self.read[id(value)] = value  # kept in a list or a dictionary since the call before
         elif isinstance(value, FakeTensor):
             raise self._unsupported("a tensor that was made where the tracer could not see it")
-        name = self._constants.name(self.paths[id(scope.module)][0], scope.module, value)
+        path = self.paths[id(scope.module)][0]
+        name = self._constants.name(path, scope.module, value)
+        whole = f"{path}.{name}" if path else name
+        if is_made or self._constant_of.setdefault(whole, value) is not value:
+            self.unwritable[whole] = None
+        if isinstance(value, nn.Parameter):
+            self.loose_parameters[scope.path] = None
         scope.constants[name] = value
         node = scope.graph.create_node("get_attr", name, (), {})
         node.meta["val"] = value

@@ -25,6 +25,12 @@ from graphnas.ir.trace.structure import leaves
 _OTHERS = frozenset({"torch", "numpy", "graphnas", "einops", "scipy", *sys.stdlib_module_names})
 """Packages that are not looked into: they keep no tensors, or, as einops, know what to do without a cache."""
 
+
+def is_of_users(module: str) -> bool:
+    """Tell whether a module of Python may keep something of the user's from call to call."""
+    return module.partition(".")[0] not in _OTHERS
+
+
 _LOCK = threading.Lock()
 _USERS: dict[tuple[int, str], int] = {}
 
@@ -86,7 +92,7 @@ def _modules(root: nn.Module) -> Iterator[ModuleType]:
     seen: set[str] = set()
     while pending:
         name = pending.pop()
-        if name in seen or name.partition(".")[0] in _OTHERS:
+        if name in seen or not is_of_users(name):
             continue
         seen.add(name)
         module = sys.modules.get(name)
