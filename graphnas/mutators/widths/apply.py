@@ -147,7 +147,9 @@ def _with_arguments(spec: ModuleSpec, rewrite: Rewrite) -> ModuleSpec:
     changed: dict[str, object] = {}
     for keys, new in rewrite.arguments.items():
         name = str(keys[0])
-        if len(keys) == 1:
+        if isinstance(keys[0], int):  # of a constructor that takes `*args`
+            spec = replace(spec, args=_with_number(spec.args, keys, new))
+        elif len(keys) == 1:
             changed[name] = new
         else:
             old = changed.get(name, _argument(spec, name))

@@ -180,6 +180,19 @@ def _product(outer: Axis, inner: Axis) -> Axis:
     return _normal([item for term in outer for item in _repeated(term, inner)])
 
 
+def without(axis: Axis, part: Axis) -> Axis | None:
+    """Return what is left of a product without some of its factors, None if it has not all of them."""
+    whole, gone = resolve(axis), resolve(part)
+    if len(whole) != 1 or len(gone) != 1:
+        return None
+    rest = [*whole[0]]
+    for item in gone[0]:
+        if item not in rest:
+            return None
+        rest.remove(item)
+    return _normal([tuple(rest)])
+
+
 def same_size(left: Axis, right: Axis) -> bool:
     """Tell whether two axes have the same size whatever becomes of their atoms, in whichever order they stand."""
     return _polynomial(resolve(left)) == _polynomial(resolve(right))

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from graphnas.ir.types import SequenceType, TensorType, Type
-from graphnas.mutators.widths.axes import Atom, Axis, joined, number, pin, resolve, same_size, size_of, unify
+from graphnas.mutators.widths.axes import (
+    Atom,
+    Axis,
+    factor,
+    joined,
+    number,
+    pin,
+    resolve,
+    same_size,
+    size_of,
+    unify,
+    without,
+)
 from graphnas.mutators.widths.values import Abstract, Number, Place, Tensor, axes_in, tensors_in, unchanging
 
 
@@ -91,6 +103,10 @@ class Call:
             raise UnknownCall
         return found
 
+    def held(self, name: str) -> Tensor:
+        """Return a parameter of the leaf that is called."""
+        return self.tensor(len(self.args), name)
+
     def value(self, index: int, name: str, default: object = None) -> object:
         """Return an argument as plain data, `default` if it is not given."""
         found = self.get(index, name)
@@ -142,6 +158,8 @@ class Call:
             raise UnknownCall
         if size.axis is not None:
             return size.axis
+        if size.quotient is not None:
+            return self.quotient(*size.quotient)
         if size.place is None or size.value <= 1:
             return number(size.value)
         return self.places.setdefault(size.place, ((Atom(size.value),),))
@@ -153,6 +171,12 @@ class Call:
         if isinstance(size, Number) and size.value == 1 and size.axis is None:
             self.fix(axis)
             return
+        if isinstance(size, Number) and size.quotient is not None:
+            whole, parts = size.quotient
+            rest = without(whole, axis)
+            if rest is not None:
+                self.require(parts, rest)
+                return
         known = self.axis_of(size)
         if not same_size(known, axis):
             self.same(known, axis)
@@ -163,6 +187,13 @@ class Call:
             raise UnknownCall
         if groups.value > 1:
             self.divisions.append(Division(axis, groups.value, groups.place, self.why))
+
+    def quotient(self, whole: Axis, parts: Abstract) -> Axis:
+        """Return one of so many equal parts of an axis: parts are outside, what is in each of them is inside."""
+        count = self.axis_of(parts)
+        outer, inner = factor(whole, size_of(whole) // size_of(count), self.why)
+        self.same(outer, count)
+        return resolve(inner)
 
     def broadcast(self, tensors: Sequence[Tensor]) -> tuple[Axis, ...]:
         """Return the axes of what tensors are broadcast to; those that are not of size 1 are the same."""

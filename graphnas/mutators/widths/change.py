@@ -142,7 +142,7 @@ def _refusal(path: str, axis: Axis, width: int, check: Check) -> str:
     before = size_of(axis)
     free = [atom for atom in atoms(axis) if not atom.pin]
     if not free:
-        why = reason(axis) or "they are a constant of the model"
+        why = reason(axis) or "a number that stays"
         return f"{path} must keep its {before} channels: they meet {why}"
     near = nearest(axis, width, check)
     return (

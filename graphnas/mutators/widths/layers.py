@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from graphnas.ir.types import SequenceType, TensorType, Type
-from graphnas.mutators.widths.axes import ONE, Axis, factor, number, product, resolve, size_of, stiffen
+from graphnas.mutators.widths.axes import ONE, Axis, factor, joined, number, product, resolve, size_of, stiffen
 from graphnas.mutators.widths.call import TABLE, Call, UnknownCall, dims, transfer
-from graphnas.mutators.widths.values import Abstract, Number, Tensor
+from graphnas.mutators.widths.values import Abstract, Number, Tensor, tensors_in
 
 
 @transfer("linear", "Linear")
@@ -31,8 +31,7 @@ def _convolution(call: Call) -> Abstract:
         groups = Number(1)
     spatial = len(weight.axes) - 2
     *leading, channels = call.tensor(0).axes[:-spatial]
-    for axis in (*call.tensor(0).axes[-spatial:], *weight.axes[2:]):
-        call.fix(axis)
+    positions = _positions(call, spatial, 3)
     side, other = weight.axes[:2] if is_transposed else weight.axes[1::-1]
     if isinstance(groups, Number) and groups.value == 1:
         call.same(channels, side)
@@ -41,7 +40,30 @@ def _convolution(call: Call) -> Abstract:
         result = _grouped(call, channels, weight, groups, is_transposed)
     if bias is not None:
         call.same(result, bias.axes[0])
-    return Tensor((*leading, resolve(result), *map(number, call.shape[-spatial:])))
+    return Tensor((*leading, resolve(result), *positions))
+
+
+def _positions(call: Call, rank: int, index: int, shape: tuple[int, ...] | None = None) -> tuple[Axis, ...]:
+    """Return the last dimensions of what slides a window over them: they stay where that changes no size.
+
+    Args:
+        call: The call.
+        rank: How many dimensions.
+        index: Position of the argument `stride`.
+        shape: Shape of the result.
+    """
+    axes = call.tensor(0).axes[-rank:]
+    sizes = (call.shape if shape is None else shape)[-rank:]
+    stride = call.value(index, "stride", 1 if index == 3 else None)
+    strides = stride if isinstance(stride, tuple) else (stride,) * rank
+    found: list[Axis] = []
+    for axis, size, step in zip(axes, sizes, strides, strict=True):
+        if step == 1 and size == size_of(axis):
+            found.append(axis)
+        else:
+            call.fix(axis)
+            found.append(number(size))
+    return tuple(found)
 
 
 def _grouped(call: Call, channels: Axis, weight: Tensor, groups: Abstract, is_transposed: bool) -> Axis:
@@ -128,13 +150,11 @@ _SPATIAL |= {f"{name}_with_indices": rank for name, rank in _SPATIAL.items() if 
 
 def _resampled(call: Call, rank: int) -> Abstract:
     axes = call.tensor(0).axes
-    for axis in axes[-rank:]:
-        call.fix(axis)
 
     def make(type: Type) -> Abstract:
         if not isinstance(type, TensorType):
             raise UnknownCall
-        return Tensor((*axes[:-rank], *map(number, type.shape[-rank:])))
+        return Tensor((*axes[:-rank], *_positions(call, rank, 2, type.shape)))
 
     return call.each(make)
 
@@ -210,14 +230,17 @@ def _added_matmul(call: Call) -> Abstract:
 def _einsum(call: Call) -> Abstract:
     equation = call.value(0, "equation")
     operands = call.rest(1, "operands")
-    if not isinstance(equation, str) or "->" not in equation or "." in equation:
+    if not isinstance(equation, str) or "->" not in equation:
         raise UnknownCall
     given, _, result = equation.replace(" ", "").partition("->")
     known: dict[str, Axis] = {}
     for letters, operand in zip(given.split(","), operands, strict=True):
         if not isinstance(operand, Tensor):
             raise UnknownCall
-        for letter, axis in zip(letters, operand.axes, strict=True):
+        spread = len(operand.axes) - len(letters.replace("...", ""))
+        dotted = "".join(map(str, range(9, 9 - spread, -1)))[::-1]  # digits stand for what the dots do, from the back
+        result = result.replace("...", dotted)
+        for letter, axis in zip(letters.replace("...", dotted), operand.axes, strict=True):
             if size_of(known.get(letter, ONE)) == 1:
                 known[letter] = axis
             elif size_of(axis) != 1:
@@ -244,7 +267,7 @@ def _attention(call: Call) -> Abstract:
 def _multihead(call: Call) -> Abstract:
     query, key, value = (call.tensor(index, name) for index, name in enumerate(("query", "key", "value")))
     for tensor in (query, key, value):
-        call.same(tensor.axes[-1], call.tensor(9, "out_proj.weight").axes[1])
+        call.same(tensor.axes[-1], call.held("out_proj.weight").axes[1])
     if not isinstance(call.type, SequenceType) or len(query.axes) != 3:
         raise UnknownCall
     for tensor in (query, key, value):
@@ -253,6 +276,28 @@ def _multihead(call: Call) -> Abstract:
     weights = call.type.items[1]
     shape = weights.shape if isinstance(weights, TensorType) else None
     return query, Number(None) if shape is None else Tensor(tuple(map(number, shape)))
+
+
+@transfer("LSTM", "GRU", "RNN")
+def _recurrent(call: Call) -> Abstract:
+    """The output has the hidden channels of each direction; what comes in as a first state has them too."""
+    axes = call.tensor(0).axes
+    hidden = call.held("weight_hh_l0").axes[1]
+    call.same(axes[-1], call.held("weight_ih_l0").axes[1])
+    for first in tensors_in(call.get(1, "hx") or ()):
+        call.same(first.axes[-1], hidden)
+    sides = 2 if call.value(len(call.args), "bidirectional") else 1
+
+    def state(type: Type) -> Abstract:
+        if isinstance(type, SequenceType):
+            return tuple(state(item) for item in type.items)
+        if not isinstance(type, TensorType):
+            raise UnknownCall
+        return Tensor((*map(number, type.shape[:-1]), hidden))
+
+    if not isinstance(call.type, SequenceType) or len(call.type.items) != 2:
+        raise UnknownCall
+    return Tensor((*axes[:-1], joined([hidden] * sides))), state(call.type.items[1])
 
 
 # Tensors out of nothing but sizes.

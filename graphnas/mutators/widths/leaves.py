@@ -36,7 +36,14 @@ def arguments_of(path: str, spec: ModuleSpec) -> dict[str, Abstract]:
     except (GraphNASError, TypeError, ValueError):
         return {}
     bound.apply_defaults()
-    return {name: _argument(path, (name,), value) for name, value in bound.arguments.items()}
+    given = dict(bound.arguments)
+    listed = dict(zip(_RECURRENT, given.pop("args", ()), strict=False))
+    found = {name: _argument(path, (name,), value) for name, value in (given.pop("kwargs", {}) | given).items()}
+    return found | {name: _argument(path, (index,), value) for index, (name, value) in enumerate(listed.items())}
+
+
+_RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")
+"""Parameters of recurrent layers, whose signature says `*args`."""
 
 
 @lru_cache(maxsize=1024)
@@ -127,6 +134,25 @@ def _prelu(call: Call) -> State:
     return {"weight": Tensor((call.axis_of(call.kwargs["num_parameters"]),))}
 
 
+def _recurrent(call: Call) -> State:
+    """Return the state of an RNN; its gates stand one after the other."""
+    if call.value(0, "proj_size", 0):
+        raise UnknownCall
+    given, hidden = (call.axis_of(call.kwargs[name]) for name in ("input_size", "hidden_size"))
+    gates = Tensor((joined([hidden] * {"LSTM": 4, "GRU": 3}.get(call.name, 1)),))
+    sides = ("", "_reverse") if call.value(0, "bidirectional") else ("",)
+    found: State = {}
+    for layer in range(call.integer(0, "num_layers", 1)):
+        below = given if layer == 0 else joined([hidden] * len(sides))
+        for side in sides:
+            name = f"l{layer}{side}"
+            found |= {f"weight_ih_{name}": Tensor((*gates.axes, below))}
+            found |= {f"weight_hh_{name}": Tensor((*gates.axes, hidden))}
+            if _is_set(call, "bias"):
+                found |= {f"bias_ih_{name}": gates, f"bias_hh_{name}": gates}
+    return found
+
+
 def _attention(call: Call) -> State:
     width = call.axis_of(call.kwargs["embed_dim"])
     if any(call.value(0, name) not in (None, size_of(width)) for name in ("kdim", "vdim")):
@@ -151,4 +177,5 @@ _STATES: dict[str, Callable[[Call], State]] = {
     "Embedding": _embedding,
     "PReLU": _prelu,
     "MultiheadAttention": _attention,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from graphnas.ir.literal import Literal
 from graphnas.ir.types import ScalarType, TensorType, Type
-from graphnas.mutators.widths.axes import Axis, cut, factor, joined, number, product, resolve, size_of
+from graphnas.mutators.widths.axes import Axis, cut, joined, number, product, resolve, size_of
 from graphnas.mutators.widths.call import TABLE, Call, UnknownCall, dims, plain, transfer
 from graphnas.mutators.widths.values import Abstract, Number, Other, Tensor, tensors_in
 
@@ -25,7 +27,8 @@ _ELEMENTS = (
     "full_like rand_like randn_like dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout "
     "to type float double half bfloat16 int long bool cpu cuda contiguous clone detach requires_grad type_as data real "
     "view_as_elements identity deepcopy alias kaiming_normal kaiming_uniform xavier_normal xavier_uniform constant "
-    "orthogonal expand_as ones_ zeros_ eye_ dirac sparse Identity"
+    "orthogonal expand_as ones_ zeros_ eye_ dirac sparse "
+    "fft fftn fft2 ifft ifftn ifft2 as_tensor QuantStub DeQuantStub Identity"
 )
 _CLASSES = (
     "ReLU ReLU6 GELU SiLU Sigmoid Tanh ELU SELU CELU LeakyReLU RReLU Hardswish Hardsigmoid Hardtanh Hardshrink "
@@ -60,6 +63,10 @@ def numbers(call: Call) -> Abstract:
     if not isinstance(call.type, ScalarType):
         raise UnknownCall
     value = call.type.value
+    if call.name in ("int", "sym_int"):
+        return replace(call.args[0], value=value) if isinstance(call.args[0], Number) else Number(value)
+    if call.name in ("floordiv", "truediv"):
+        return _divided(call, value)
     compute = _SIZES.get(call.name)
     if type(value) is not int or compute is None or value <= 0:
         return Number(value)
@@ -70,13 +77,21 @@ def numbers(call: Call) -> Abstract:
     return Number(value, axis if axis is not None and size_of(axis) == value else None)
 
 
+def _divided(call: Call, value: Literal) -> Abstract:
+    whole, parts = call.args
+    if not isinstance(parts, Number) or type(parts.value) is not int or not _is_size(whole):
+        return Number(value)
+    axis = call.axis_of(whole)
+    return Number(value, None, None, (axis, parts)) if size_of(axis) == value * parts.value else Number(value)
+
+
 def _operands(call: Call) -> tuple[Axis, Axis]:
     left, right = call.args
     return call.axis_of(left), call.axis_of(right)
 
 
 def _is_size(value: Abstract) -> bool:
-    return isinstance(value, Number) and value.axis is not None
+    return isinstance(value, Number) and (value.axis is not None or value.quotient is not None)
 
 
 def _sum(call: Call) -> Axis:
@@ -96,29 +111,10 @@ def _product(call: Call) -> Axis:
     return product(_operands(call))
 
 
-def _quotient(call: Call) -> Axis:
-    if not _is_size(call.args[0]):
-        raise UnknownCall
-    whole, parts = _operands(call)
-    if size_of(whole) % size_of(parts):
-        raise UnknownCall
-    outer, inner = factor(whole, size_of(whole) // size_of(parts), call.why)
-    call.same(outer, parts)
-    return resolve(inner)
-
-
-def _same(call: Call) -> Axis:
-    return call.axis_of(call.args[0])
-
-
 _SIZES: dict[str, Callable[[Call], Axis]] = {
     "add": _sum,
     "sub": _difference,
     "mul": _product,
-    "floordiv": _quotient,
-    "truediv": _quotient,
-    "int": _same,
-    "sym_int": _same,
 }
 
 

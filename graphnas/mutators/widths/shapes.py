@@ -313,7 +313,7 @@ def _cut(call: Call) -> Abstract:
             sizes = (*sizes, Number(remainder))
     for index, size in enumerate(sizes):
         part, rest = cut(rest, plain(size), call.why) if index < len(sizes) - 1 else (rest, ())  # type: ignore[arg-type]  # an integer, as `require` checks
-        if not isinstance(size, Number) or size.place is not None or size.axis is not None:
+        if not isinstance(size, Number) or size != Number(size.value):
             call.require(size, part)
         found.append(part)
     return tuple(Tensor((*axes[:dim], resolve(part), *axes[dim + 1 :])) for part in found)
@@ -408,8 +408,9 @@ def _indexed(call: Call, axes: Sequence[Axis], keys: Sequence[Abstract]) -> list
     taken = sum(1 for key in keys if not _is(key, None) and not _is(key, Ellipsis))
     rest = [*axes]
     found: list[Axis] = []
-    if sum(isinstance(key, (Tensor, tuple)) for key in keys) > 1:
-        raise UnknownCall
+    several = [key for key in keys if isinstance(key, (Tensor, tuple))]
+    if len(several) > 1:
+        return _indexed_together(call, axes, keys)
     for key in (*keys, Number(Ellipsis)) if not any(_is(key, Ellipsis) for key in keys) else keys:
         if _is(key, None):
             found.append(ONE)
@@ -432,6 +433,16 @@ def _indexed(call: Call, axes: Sequence[Axis], keys: Sequence[Abstract]) -> list
     return found
 
 
+def _indexed_together(call: Call, axes: Sequence[Axis], keys: Sequence[Abstract]) -> list[Axis]:
+    """Return the axes of `x[i, j]` with tensors that stand first: they are broadcast, and index together."""
+    tensors = [key for key in keys if isinstance(key, Tensor)]
+    if len(tensors) < len(keys):
+        raise UnknownCall
+    for axis in axes[: len(keys)]:
+        call.fix(axis)
+    return [*call.broadcast(tensors), *axes[len(keys) :]]
+
+
 def _is(key: Abstract, value: object) -> bool:
     return isinstance(key, Number) and key.value is value
 
@@ -442,7 +453,7 @@ def _sliced(call: Call, axis: Axis, key: dict[object, Abstract]) -> Axis:
         return axis
     total = size_of(axis)
     bounds = slice(plain(start), plain(stop), plain(step)).indices(total)
-    if bounds == (0, total, 1) and not (isinstance(stop, Number) and (stop.axis or stop.place)):
+    if bounds == (0, total, 1) and not (isinstance(stop, Number) and (stop.axis or stop.place or stop.quotient)):
         return axis
     if bounds[2] != 1:
         call.fix(axis)
@@ -462,5 +473,5 @@ def _bound(call: Call, bound: Abstract, before: Axis, after: Axis) -> None:
         call.fix(after)
     elif not before:
         return
-    elif after or bound.axis is not None:
+    elif after or bound.axis is not None or bound.quotient is not None:
         call.require(bound, before)

@@ -53,11 +53,13 @@ class Number:
         value: What it is now.
         axis: The axis that it is the size of, None if it is no size that could change.
         place: Where it is written, None if it is computed.
+        quotient: An axis and the number that its size is divided by, where that is how it is computed.
     """
 
     value: Literal
     axis: Axis | None = None
     place: Place | None = None
+    quotient: tuple[Axis, Number] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def axes_in(value: Abstract) -> Iterator[Axis]:
     elif isinstance(value, Number):
         if value.axis is not None:
             yield value.axis
+        if value.quotient is not None:
+            yield value.quotient[0]
     elif isinstance(value, tuple):
         for item in value:
             yield from axes_in(item)

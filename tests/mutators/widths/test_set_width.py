@@ -260,6 +260,59 @@ class Normed(Images):
         return self.conv(x)  # type: ignore[no-any-return]
 
 
+class Reordered(nn.Module):
+    """Projections that are regrouped as `einops` writes `(d k h)`: the size of a head stands outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(6, 96)
+        self.out = nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.qkv(x)
+        b, n, c = y.shape
+        q, k, v = y.reshape(b, n, c // 12, 3, 4).permute(3, 0, 4, 1, 2)
+        y = torch.einsum("...ij,...jd->...id", torch.einsum("...id,...jd->...ij", q, k).softmax(-1), v)
+        return self.out(y.permute(0, 2, 1, 3).reshape(b, n, 4 * y.shape[3]))  # type: ignore[no-any-return]
+
+
+class Gated(Images):
+    """A gate over neighbouring channels: a convolution that slides over them keeps their number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slide = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def body(self, x: Tensor) -> Tensor:
+        gate = self.slide(x.mean((2, 3)).view(x.shape[0], 1, -1)).view(x.shape[0], -1, 1, 1)
+        return x * gate.sigmoid()  # type: ignore[no-any-return]
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(6, 12)
+        self.rnn = nn.LSTM(12, 8, num_layers=2, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embed(x))[0])  # type: ignore[no-any-return]
+
+
+class Indexed(nn.Module):
+    """Tokens that are picked by two index tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(6, 12)
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        rows = torch.arange(x.shape[0])[:, None]
+        return self.head(x[rows, torch.tensor([[0, 2], [1, 3]])])  # type: ignore[no-any-return]
+
+
 def images() -> tuple[Tensor, ...]:
     return (torch.randn(2, 3, 8, 8),)
 
@@ -295,6 +348,10 @@ CASES: list[tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, ...]], str
     (Attention, sequences, "out", (48, 16)),
     (Attention, sequences, "embed", (48, 16)),
     (Whole, tokens, "embed", (24, 8)),
+    (Reordered, sequences, "qkv", (144, 48)),
+    (Gated, images, "stem", (24, 8)),
+    (Recurrent, sequences, "embed", (24, 8)),
+    (Indexed, sequences, "embed", (24, 8)),
     (Products, sequences, "embed", (18, 6)),
     (Tied, tokens, "embed", (24, 8)),
     (Tied, tokens, "inner", (24, 8)),
