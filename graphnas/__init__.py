@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     )
     from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError, get_current_context
     from graphnas.ir.costs import costs
+    from graphnas.ir.diff import diff
     from graphnas.ir.draw import draw
+    from graphnas.ir.history import blame, undo
     from graphnas.ir.model import Model
     from graphnas.ir.module import ModuleSpec
     from graphnas.ir.record import basic_unit, model_wrapper, recording
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
         original_state_dict_hooks,
         uniform,
     )
+    from graphnas.mutators.inherit import inherit
     from graphnas.timing import latency
 
 _HOMES = {
@@ -98,7 +101,9 @@ _HOMES = {
     ),
     "graphnas.ir.context": ("ContextStack", "ModelNamespace", "NoContextError", "get_current_context"),
     "graphnas.ir.costs": ("costs",),
+    "graphnas.ir.diff": ("diff",),
     "graphnas.ir.draw": ("draw",),
+    "graphnas.ir.history": ("blame", "undo"),
     "graphnas.ir.model": ("Model",),
     "graphnas.ir.module": ("ModuleSpec",),
     "graphnas.ir.record": ("basic_unit", "model_wrapper", "recording"),
@@ -123,6 +128,7 @@ _HOMES = {
         "original_state_dict_hooks",
         "uniform",
     ),
+    "graphnas.mutators.inherit": ("inherit",),
     "graphnas.timing": ("latency",),
 }
 _MODULES = ("evaluator", "mutator", "strategy")
@@ -164,12 +170,15 @@ __all__ = [
     "VerificationError",
     "__version__",
     "basic_unit",
+    "blame",
     "costs",
     "current_trial",
+    "diff",
     "draw",
     "evaluator",
     "fixed_arch",
     "get_current_context",
+    "inherit",
     "int_range",
     "latency",
     "loguniform",
@@ -185,6 +194,7 @@ __all__ = [
     "to_module",
     "to_source",
     "trace",
+    "undo",
     "uniform",
 ]
 

@@ -213,7 +213,8 @@ def mutations() -> st.SearchStrategy[Mutation]:
     """Entries of a history."""
     texts = st.lists(st.text(max_size=5), max_size=2).map(tuple)
     decisions = st.dictionaries(st.text(max_size=5), literals(), max_size=2).map(FrozenDict)
-    return st.builds(Mutation, st.just("Swap"), st.text(max_size=4), texts, decisions, texts, st.just("0" * 32))
+    parent = st.just("0" * 32)
+    return st.builds(Mutation, st.just("Swap"), st.text(max_size=4), texts, decisions, texts, parent, texts, decisions)
 
 
 def expression(target: str, *args: Argument) -> Graph:

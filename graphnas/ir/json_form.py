@@ -233,4 +233,6 @@ def _mutation(mutation: Mutation) -> MutationRecord:
         decisions=[(label, _literal(value)) for label, value in mutation.decisions.items()],
         edits=list(mutation.edits),
         parent=mutation.parent,
+        created=list(mutation.created),
+        weights=[(name, _literal(value)) for name, value in mutation.weights.items()],
     )

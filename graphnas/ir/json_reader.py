@@ -158,6 +158,9 @@ class _Reader:
             label: _argument(value, f"{path}.decisions[{index}][1]")
             for index, (label, value) in enumerate(record.decisions)
         }
+        weights = {
+            name: _argument(value, f"{path}.weights[{index}][1]") for index, (name, value) in enumerate(record.weights)
+        }
         return Mutation(
             record.mutator,
             record.label,
@@ -165,6 +168,8 @@ class _Reader:
             FrozenDict(decisions),
             tuple(record.edits),
             record.parent,
+            tuple(record.created),
+            FrozenDict(weights),
         )
 
 

@@ -142,6 +142,8 @@ class MutationRecord(Record):
     decisions: list[tuple[str, Any]]
     edits: list[str]
     parent: str
+    created: list[str] = []
+    weights: list[tuple[str, Any]] = []
 
 
 class ModelRecord(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from graphnas.errors import MutationError
 from graphnas.ir.keyed import Keyed
@@ -35,6 +35,9 @@ class Mutation:
         decisions: What it chose, label to value, in order.
         edits: What was done, one sentence each, in order.
         parent: Fingerprint of the model that it was applied to.
+        created: Nodes and modules at the sites that were not there before, in order.
+        weights: How parameters and buffers come from those of the parent, by name in the `state_dict`, where names and
+            shapes do not tell; see `graphnas.mutators.inherit`.
     """
 
     mutator: str
@@ -43,6 +46,8 @@ class Mutation:
     decisions: FrozenDict[Literal]
     edits: tuple[str, ...]
     parent: str
+    created: tuple[str, ...] = ()
+    weights: FrozenDict[Literal] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +58,18 @@ class Model(Keyed):
         root: The definition of the model itself.
         history: Mutations since the trace, oldest first; not part of equality.
         report: What the trace had to say, None for a model that was read from a file; not part of equality.
+        parent: The model that the last mutation was applied to, which shares with this one what did not change; None
+            after a trace, and for a model that was read from a file or sent to another process. Not part of equality.
     """
 
     root: Definition
     history: tuple[Mutation, ...] = field(default=(), compare=False)
     report: Report | None = field(default=None, compare=False, repr=False)
+    parent: Model | None = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: everything but the ancestors."""
+        return {**vars(self), "parent": None}
 
     @property
     def name(self) -> str:

@@ -305,8 +305,12 @@ class _Parser:
         for name, value in self.entries("decision", self.decision):
             decisions[name] = value
         edits = self.entries("edit", scanner.take_name)
+        created = self.entries("created", scanner.take_name)
+        weights = FrozenDict(self.entries("weights", self.decision))
         scanner.expect("}")
-        return Mutation(mutator, fields["label"], sites, FrozenDict(decisions), edits, fields["parent"])
+        return Mutation(
+            mutator, fields["label"], sites, FrozenDict(decisions), edits, fields["parent"], created, weights
+        )
 
     def decision(self) -> tuple[str, Argument]:
         name = self.scanner.take_name()

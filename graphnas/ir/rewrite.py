@@ -110,8 +110,11 @@ class Rewriter(Transaction):
         self._check_open()
         self.verify()
         chosen: FrozenDict[Any] = FrozenDict((name, freeze(value)) for name, value in (decisions or {}).items())
-        mutation = Mutation(mutator, label, self.touched, chosen, self.edits, self.base.fingerprint)
-        self.result = replace(self._current, history=(*self.base.history, mutation), report=self.base.report)
+        mutation = Mutation(
+            mutator, label, self.touched, chosen, self.edits, self.base.fingerprint, self.created, self.weights
+        )
+        history = (*self.base.history, mutation)
+        self.result = replace(self._current, history=history, report=self.base.report, parent=self.base)
         return self.result
 
     # Modules.

@@ -19,7 +19,8 @@ Locations are left out. The grammar, with `[x]` optional, `{x}` repeated, `NAME`
     node       = "%" NAME "=" KIND [NAME ["#" INT]] [call] ":" type ["as" NAME] ["label" NAME]
     call       = "(" {[NAME "="] argument ","} ")"
     mutation   = "mutation" NAME "label" NAME "parent" NAME "{" {entry} "}"
-    entry      = "site" NAME | "decision" NAME "=" argument | "edit" NAME
+    entry      = "site" NAME | "decision" NAME "=" argument | "edit" NAME | "created" NAME
+               | "weights" NAME "=" argument
 
 A `train` block belongs to the `forward` before it. `//` starts a comment. Arguments are Python literals, with `%name`
 for a value and `@module:name` for a symbol. Reading lives in `graphnas.ir.parser`.
@@ -267,6 +268,8 @@ def _mutation(mutation: Mutation) -> Iterator[str]:
     yield from (f"  site {_name(site)}" for site in mutation.sites)
     yield from (f"  decision {_name(label)} = {format_argument(v)}" for label, v in mutation.decisions.items())
     yield from (f"  edit {_name(edit)}" for edit in mutation.edits)
+    yield from (f"  created {_name(site)}" for site in mutation.created)
+    yield from (f"  weights {_name(name)} = {format_argument(v)}" for name, v in mutation.weights.items())
     yield "}"
 
 

@@ -6,14 +6,14 @@ steps that they are made of (`graphnas.ir.edits`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, Unpack
 
 from graphnas.errors import MutationError
 from graphnas.ir.edits import ancestors, drop_dangling, join, named, references, replace_at, twins
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Argument, Value, freeze
+from graphnas.ir.literal import Argument, FrozenDict, Literal, Value, freeze
 from graphnas.ir.model import Model
 from graphnas.ir.module import Child, Definition, Forward
 from graphnas.ir.resolve import format_spec
@@ -68,6 +68,7 @@ class Transaction:
         self._current = Model(model.root)
         self._edits: list[Edit] = []
         self._listeners: list[Callable[[Edit], None]] = []
+        self._weights: dict[str, tuple[Literal, ...]] = {}
         self._past: dict[Slot, list[Graph]] = {}
         self._closed = False
 
@@ -100,6 +101,39 @@ class Transaction:
     def touched(self) -> tuple[str, ...]:
         """Places that were changed, `path:node` or a path, each once, in order."""
         return tuple(dict.fromkeys(edit.site for edit in self._edits))
+
+    @property
+    def created(self) -> tuple[str, ...]:
+        """Nodes and modules at the touched places that the model which was opened does not have, in order.
+
+        Of modules below each other the topmost is named.
+        """
+        found: dict[str, None] = {}
+        for place in self.touched:
+            path, colon, name = place.rpartition(":")
+            if not _stands_at(self.root, place):
+                continue
+            if not _stands_at(self.base.root, place):
+                found[place] = None
+            called = _called(self.root, path, name) if colon else place
+            if called:
+                found.update(dict.fromkeys(_new_modules(self.base.root, self.root, called)))
+        return tuple(found)
+
+    @property
+    def weights(self) -> FrozenDict[Literal]:
+        """How parameters and buffers come from those of the model that was opened, as noted so far."""
+        return FrozenDict(self._weights)
+
+    def note_weights(self, steps: Mapping[str, Sequence[Literal]]) -> None:
+        """Note where parameters and buffers come from, where names and shapes will not tell.
+
+        Args:
+            steps: By name in the `state_dict`, in the form of `graphnas.mutators.inherit`; they follow earlier ones.
+        """
+        self._check_open()
+        for name, more in steps.items():
+            self._weights[name] = (*self._weights.get(name, ()), *map(freeze, more))
 
     def subscribe(self, callback: Callable[[Edit], None]) -> None:
         """Call `callback` after each change from now on."""
@@ -233,6 +267,42 @@ class Transaction:
     def _check_open(self) -> None:
         if self._closed:
             raise MutationError("this edit is closed; open another Rewriter on its result")
+
+
+def _stands_at(root: Definition, place: str) -> bool:
+    """Tell whether a place of an edit, `path:node` or a path, stands in a model."""
+    path, colon, name = place.rpartition(":")
+    try:
+        part = root.child(path if colon else place)
+    except KeyError:
+        return False
+    return not colon or (isinstance(part, Definition) and any(name in graph._by_name for graph in part.graphs))
+
+
+def _called(root: Definition, path: str, name: str) -> str:
+    """Return the path of the module that a node calls, the empty string if it calls none."""
+    for graph in lookup_definition(root, path).graphs:
+        node = graph._by_name.get(name)
+        if node is not None and node.operation.kind == "module":
+            return join(path, node.operation.target)
+    return ""
+
+
+def _new_modules(base: Definition, root: Definition, path: str) -> Iterator[str]:
+    """Yield the topmost modules at and below a path that the base has not, or has as another kind of module."""
+    new = root.child(path)
+    try:
+        old = base.child(path)
+    except KeyError:
+        yield path
+        return
+    if new is old:
+        return
+    if isinstance(new, Definition) and isinstance(old, Definition) and new.class_name == old.class_name:
+        for name in new.children:
+            yield from _new_modules(base, root, join(path, name))
+    elif isinstance(new, Definition) or isinstance(old, Definition):
+        yield path
 
 
 def lookup_definition(root: Definition, path: str) -> Definition:

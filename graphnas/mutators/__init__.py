@@ -5,6 +5,7 @@ The stack, lowest first::
     domain < subset, numeric, condition, constraint < walk < decision_space < encoding, table
     < choices < mutator < chain, construct, supermodel < inline < points, serialize < space
     mutator < sited, canonical, recorded, in_place < patterns < library; mutator < compose
+    widths < inherit < library
 
 `widths` stands beside these: it knows graphs and open edits, and nothing of spaces. `graphnas.mutator` has the library,
 and the ways to combine its mutators, under short names.

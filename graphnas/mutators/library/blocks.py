@@ -14,6 +14,7 @@ from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.sites import Site
 from graphnas.ir.types import TensorType
 from graphnas.mutators.in_place import protect
+from graphnas.mutators.library.depth import note_copy, silenced
 from graphnas.mutators.library.modules import Where
 from graphnas.mutators.patterns import built, child_for
 from graphnas.mutators.sited import SiteMutator, Sites, own_sites
@@ -109,10 +110,12 @@ class DropBlock(SiteMutator[Site]):
 class DuplicateBlock(SiteMutator[Site]):
     """Puts a block of the same kind behind blocks whose result has the type of their input; the choice is `times`.
 
-    The copy has weights of its own.
+    The copy has weights of its own, which start from those of the original if the child inherits weights.
 
     Args:
         times: How many copies, what to choose from.
+        preserving: Let inherited copies start with branches that give zero, so that the child computes what its parent
+            computes; what is no residual block is refused.
         sites: How the places are decided, see `SiteMutator`.
         where: Which sites count.
         label: Name of the mutator.
@@ -125,6 +128,7 @@ class DuplicateBlock(SiteMutator[Site]):
         self,
         times: Sequence[int] = (1,),
         *,
+        preserving: bool = False,
         sites: Sites = "one",
         where: Where | None = None,
         label: str | None = None,
@@ -133,9 +137,10 @@ class DuplicateBlock(SiteMutator[Site]):
         if not times or not all(type(count) is int and count >= 1 for count in times):
             raise ConfigError(f"times: expected whole numbers from 1, got {times!r:.100}", field="times")
         self.times = tuple(times)
+        self.preserving = preserving
 
     def find(self, model: Rewriter) -> Iterable[Site]:
-        return block_sites(model)
+        return (site for site in block_sites(model) if not self.preserving or _can_be_silent(model, site))
 
     def edit(self, model: Rewriter, place: Site) -> None:
         count = self.times[0] if len(self.times) == 1 else self.choice(self.times, "times")
@@ -146,9 +151,20 @@ class DuplicateBlock(SiteMutator[Site]):
             args = [last if item == source else item for item in place.node.args]
             kwargs = {name: last if item == source else item for name, item in place.node.kwargs.items()}
             last = model.insert_after(last, place.spec, name=_base(place), args=args, kwargs=kwargs)
+            note_copy(model, place.module_path, last.module_path, place.spec)
+            if self.preserving:
+                model.note_weights(silenced(model, last.module_path))
 
     def wanted(self) -> str:
-        return _BLOCK
+        return f"{_BLOCK}, a residual one" if self.preserving else _BLOCK
+
+
+def _can_be_silent(model: Rewriter, site: Site) -> bool:
+    try:
+        silenced(model, site.module_path)
+    except MutationError:
+        return False
+    return True
 
 
 _BLOCK = "a block whose result has the type of its input"

@@ -80,10 +80,10 @@ class RemoveSkip(SiteMutator[Site]):
     """
 
     def find(self, model: Rewriter) -> Iterable[Site]:
-        return (site for site in own_sites(model) if _branch(site) is not None)
+        return (site for site in own_sites(model) if branch_of(site.graph, site.node) is not None)
 
     def edit(self, model: Rewriter, place: Site) -> None:
-        branch = _branch(place)
+        branch = branch_of(place.graph, place.node)
         assert branch is not None, "found as a skip connection"
         skip = next(value for value in place.node.inputs if value != branch)
         model.replace_all_uses_with(place, branch)
@@ -193,17 +193,17 @@ def _is_addition(node: Node) -> bool:
     )
 
 
-def _branch(site: Site) -> Value | None:
+def branch_of(graph: Graph, node: Node) -> Value | None:
     """Return, of a skip connection, the operand that comes of the other one; None for any other node."""
-    if not _is_addition(site.node) or not isinstance(site.node.type, TensorType):
+    if not _is_addition(node) or not isinstance(node.type, TensorType):
         return None
-    left, right = site.node.args
+    left, right = node.args
     for branch, skip in ((left, right), (right, left)):
-        producer = site.graph.producer(branch)
+        producer = graph.producer(branch)
         if (
             producer is not None
-            and same_type(producer.type, site.node.type)
-            and (skip.name in _ancestors(site.graph, producer) or _meet(site.graph, producer, skip))
+            and same_type(producer.type, node.type)
+            and (skip.name in _ancestors(graph, producer) or _meet(graph, producer, skip))
         ):
             return branch  # type: ignore[no-any-return]  # arguments are not typed
     return None

@@ -7,6 +7,6 @@ The stack, lowest first::
 
 from __future__ import annotations
 
-from graphnas.mutators.widths.change import AxisChange, WidthChange, set_width
+from graphnas.mutators.widths.change import AxisChange, WidthChange, set_width, width_of
 
-__all__ = ["AxisChange", "WidthChange", "set_width"]
+__all__ = ["AxisChange", "WidthChange", "set_width", "width_of"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphnas.errors import MutationError, VerificationError
+from graphnas.ir.literal import Literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, ModuleSpec
@@ -13,8 +14,21 @@ from graphnas.ir.resolve import format_spec
 from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.verify import verified
 from graphnas.mutators.widths.apply import disagreement, rewrites, rewritten
-from graphnas.mutators.widths.axes import Atom, Axis, Check, atoms, nearest, reason, resolve, size_of, solve, sources
+from graphnas.mutators.widths.axes import (
+    Atom,
+    Axis,
+    Check,
+    atoms,
+    is_fixed,
+    nearest,
+    reason,
+    resolve,
+    size_of,
+    solve,
+    sources,
+)
 from graphnas.mutators.widths.leaves import WIDTH_ARGUMENTS, arguments_of
+from graphnas.mutators.widths.roles import is_summed
 from graphnas.mutators.widths.survey import Survey, survey
 from graphnas.mutators.widths.values import Number, Place
 
@@ -124,7 +138,32 @@ def set_width(edit: Rewriter, path: str, width: int) -> WidthChange:
     if wrong:
         raise MutationError(f"{path} cannot have {width} channels, since then {wrong}", site=path)
     edit.replace_root(model.root, "set_width", path, f"Set the width of {path} from {before} to {width}.")
-    return WidthChange(path, before, width, dict(_tensors(found, sizes)))
+    change = WidthChange(path, before, width, dict(_tensors(found, sizes)))
+    edit.note_weights({name: _steps(edit.root, name, axes) for name, axes in change.tensors.items()})
+    return change
+
+
+def _steps(root: Definition, name: str, axes: tuple[AxisChange, ...]) -> list[Literal]:
+    """Return how a tensor comes from the one before, for the history; see `graphnas.mutators.inherit`."""
+    return [("resize", axis.axis, bool(is_summed(root, name, axis.axis)), axis.segments) for axis in axes]
+
+
+def width_of(edit: Rewriter, path: str) -> int | None:
+    """Return the number of output channels of a layer, None if it is no layer, or they cannot change.
+
+    Raises:
+        MutationError: Nothing stands at `path`.
+        VerificationError: The edit is not sound as it stands.
+    """
+    layer = edit[path]
+    spec = layer.base if isinstance(layer, Definition) else layer
+    name = next((name for name in WIDTH_ARGUMENTS if spec is not None and name in arguments_of(path, spec)), "")
+    if not name:
+        return None
+    edit.verify()
+    found = survey_of(edit.root)
+    axis = found.places.get(Place(found.real(path), "argument", 0, "", (name,)))
+    return None if axis is None or is_fixed(axis) else size_of(resolve(axis))
 
 
 def _axis(found: Survey, path: str, spec: ModuleSpec, name: str) -> Axis:
