@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from graphnas.ir.module import ModuleSpec
     from graphnas.ir.record import basic_unit, model_wrapper, recording
     from graphnas.ir.trace import trace
-    from graphnas.mutators import ModelSpace, Mutator
+    from graphnas.mutators import CostLimit, ModelConstraint, ModelSpace, Mutator
     from graphnas.mutators.choices import (
         AutoActivation,
         Cell,
@@ -108,7 +108,7 @@ _HOMES = {
     "graphnas.ir.module": ("ModuleSpec",),
     "graphnas.ir.record": ("basic_unit", "model_wrapper", "recording"),
     "graphnas.ir.trace": ("trace",),
-    "graphnas.mutators": ("ModelSpace", "Mutator"),
+    "graphnas.mutators": ("CostLimit", "ModelConstraint", "ModelSpace", "Mutator"),
     "graphnas.mutators.choices": (
         "AutoActivation",
         "Cell",
@@ -141,6 +141,7 @@ __all__ = [
     "CodegenError",
     "ConfigError",
     "ContextStack",
+    "CostLimit",
     "DecisionError",
     "EvaluationError",
     "ExperimentError",
@@ -149,6 +150,7 @@ __all__ = [
     "InputChoice",
     "LayerChoice",
     "Model",
+    "ModelConstraint",
     "ModelNamespace",
     "ModelParameterChoice",
     "ModelSpace",

@@ -54,7 +54,7 @@ class OpenModel:
         """Return the definition in which every open choice is decided.
 
         Raises:
-            MutationError: The model itself is a choice, and a leaf is chosen.
+            MutationError: A decision is no candidate or number of blocks, or the model itself is a choice of a leaf.
         """
         decided = self._decided(self._root, chosen)
         if not isinstance(decided, Definition):
@@ -123,11 +123,17 @@ class _Plan:
 
     def names(self, chosen: Chosen) -> list[str]:
         """Return the names of the children that are left."""
-        definition = self.definition
-        if definition.kind == "choice":
-            return [str(chosen[definition.label])]
-        names = list(definition.children)
-        return names[: int(chosen[definition.label])] if definition.kind == "repeat" else names
+        definition, names = self.definition, list(self.children)
+        if definition.kind not in ("choice", "repeat"):
+            return names
+        decision = chosen[definition.label]
+        if definition.kind == "choice" and decision in names:
+            return [str(decision)]
+        if definition.kind == "repeat" and type(decision) is int and 0 <= decision <= len(names):
+            return names[:decision]
+        raise self._refusal(
+            f"has a {definition.kind} {definition.label!r} with {', '.join(names)}, and none {decision!r}"
+        )
 
     def decide(self, chosen: Chosen, children: FrozenDict[Child]) -> Child:
         """Return what the definition becomes, with the children that are left, which are decided already."""

@@ -2,7 +2,7 @@
 
 The stack, lowest first::
 
-    domain < subset, numeric, condition, constraint < walk < decision_space < encoding, table
+    model_constraint; domain < subset, numeric, condition, constraint < walk < decision_space < encoding, table
     < choices < mutator < chain, construct, supermodel < inline < points, serialize < space
     mutator < sited, canonical, recorded, in_place < patterns < library; mutator < compose
     widths < inherit < library
@@ -33,6 +33,7 @@ from graphnas.mutators.choices import (
     uniform,
 )
 from graphnas.mutators.domain import Categorical, Decision, Decisions, Domain
+from graphnas.mutators.model_constraint import CostLimit, ModelConstraint
 from graphnas.mutators.mutator import Mutator, Sampler, replay
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.space import ModelSpace
@@ -44,6 +45,7 @@ __all__ = [
     "Categorical",
     "Cell",
     "ChosenInputs",
+    "CostLimit",
     "Decision",
     "Decisions",
     "Domain",
@@ -51,6 +53,7 @@ __all__ = [
     "IntRange",
     "LayerChoice",
     "LogUniform",
+    "ModelConstraint",
     "ModelParameterChoice",
     "ModelSpace",
     "Mutable",

@@ -30,10 +30,12 @@ class Constraint:
     Attributes:
         predicate: What must be true.
         name: `lambda d: ...` has only a place: `<lambda> at space.py:12`.
+        is_dear: Whether asking it takes as long as making a model; then a search gives up earlier.
     """
 
     predicate: Predicate
     name: str
+    is_dear: bool = False
 
     @classmethod
     def of(cls, predicate: object) -> Constraint:

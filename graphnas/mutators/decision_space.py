@@ -24,6 +24,9 @@ _DRAWS = 100
 _LOOKED_AT = 50_000
 """So many partial combinations are looked at before a search, or the count of a size, is given up."""
 
+_MODELS = 256
+"""The same where a constraint makes a model each time that it is asked."""
+
 _VALUES = 1000
 """A search at random tries so many values of a large or infinite domain."""
 
@@ -90,9 +93,13 @@ class DecisionSpace(Mapping[str, Domain]):
         if any(domain.size is None for domain in self.values()):
             return None
         try:
-            return self._rules.count(_LOOKED_AT)
+            return self._rules.count(self._budget)
         except SearchLimitError:
             return None
+
+    @property
+    def _budget(self) -> int:
+        return _MODELS if any(constraint.is_dear for constraint in self.constraints) else _LOOKED_AT
 
     # Single points.
 
@@ -214,7 +221,7 @@ class DecisionSpace(Mapping[str, Domain]):
             return (value for value in _shuffled(domain, rng) if exact(value) != old)
 
         try:
-            return next(self._rules.walk(candidates, _LOOKED_AT), None)
+            return next(self._rules.walk(candidates, self._budget), None)
         except SearchLimitError:
             return None
 
@@ -234,7 +241,7 @@ class DecisionSpace(Mapping[str, Domain]):
             rng.shuffle(values)
             drawn[label] = list({exact(value): value for value in values}.values())
         try:
-            found = self._rules.walk(lambda label: drawn[label] or _shuffled(self[label], rng), _LOOKED_AT)
+            found = self._rules.walk(lambda label: drawn[label] or _shuffled(self[label], rng), self._budget)
             return next(found, parents[0])
         except SearchLimitError:
             return parents[0]
@@ -266,10 +273,10 @@ class DecisionSpace(Mapping[str, Domain]):
     def _first(self, candidates: Candidates) -> Decisions:
         names = ", ".join(constraint.name for constraint in self.constraints)
         try:
-            found = next(self._rules.walk(candidates, _LOOKED_AT), None)
+            found = next(self._rules.walk(candidates, self._budget), None)
         except SearchLimitError:
             found = None
-            looked = f"none was found among {_LOOKED_AT:,} combinations; loosen the constraints, or give fewer values"
+            looked = f"none was found among {self._budget:,} combinations; loosen the constraints, or give fewer values"
         else:
             looked = "there is none; loosen the constraints"
         if found is None:

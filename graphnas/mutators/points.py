@@ -1,17 +1,22 @@
-"""The points of a space that has mutators: what comes up under which decisions is only known once they are applied."""
+"""The points of a space, where models are needed to know them.
+
+What comes up in mutators, and what they refuse, is only known once they are applied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 from graphnas.errors import ConfigError, DecisionError, GraphNASError
-from graphnas.mutators.chain import Run, run, runs
+from graphnas.ir.model import Model
+from graphnas.mutators.chain import Run, is_refusal, run, runs
 from graphnas.mutators.constraint import Constraint
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Decisions, Domain, unknown_label
 from graphnas.mutators.inline import InlinePart
+from graphnas.mutators.model_constraint import ModelConstraint
 from graphnas.mutators.mutator import FirstCandidate, Given, Mutator, Sampler
 
 _PROBES = 256
@@ -19,25 +24,41 @@ _PROBES = 256
 
 
 class Points:
-    """Inline choices and mutators on top of them, with constraints on both."""
+    """Inline choices and mutators on top of them, with constraints on both and on the models that they lead to."""
 
-    def __init__(self, inline: InlinePart, mutators: Sequence[Mutator], constraints: Sequence[Constraint]) -> None:
+    def __init__(
+        self,
+        inline: InlinePart,
+        mutators: Sequence[Mutator],
+        constraints: Sequence[Constraint | ModelConstraint],
+    ) -> None:
         self._inline = inline
         self._mutators = mutators
-        self._constraints = constraints
+        self._on_decisions = [item for item in constraints if isinstance(item, Constraint)]
+        self._on_models = [item for item in constraints if isinstance(item, ModelConstraint)]
 
     @cached_property
     def domains(self) -> DecisionSpace:
-        """The inline choices, and those of mutators that come up if every choice takes its first candidate."""
+        """The inline choices, and those of mutators that come up if every choice takes its first candidate.
+
+        What must hold of models is a constraint on decisions here, which makes a model to find out.
+        """
+        plain = self.decisions
+        on_models = [Constraint(partial(self._leads_to, item), item.name, is_dear=True) for item in self._on_models]
+        return DecisionSpace(plain, plain.conditions, (*plain.constraints, *on_models)) if on_models else plain
+
+    @cached_property
+    def decisions(self) -> DecisionSpace:
+        """The same with constraints on decisions only."""
         inline = self._inline.space
         found: dict[str, Domain] = dict(inline)
         if self._mutators:
             found.update(run(self._mutators, self._inline.freeze(inline.default()), FirstCandidate()).domains)
-        return DecisionSpace(found, inline.conditions, (*inline.constraints, *self._constraints))
+        return DecisionSpace(found, inline.conditions, (*inline.constraints, *self._on_decisions))
 
     def count(self) -> int | None:
         """Return the number of points, None where it is infinite or takes more than 256 models to know."""
-        if self._is_product():
+        if not self._on_models and self._is_product():
             return self.domains.size
         count = 0
         try:
@@ -78,11 +99,25 @@ class Points:
 
     def _decided(self, inline: Decisions, sampler: Sampler) -> Run:
         """Return the model of inline decisions that fit and of what a sampler decides; constraints are checked."""
-        self.domains.check_constraints(inline, complete=not self._mutators)
+        self.decisions.check_constraints(inline, complete=not self._mutators)
         found = self._applied(inline, sampler)
         if self._mutators:
-            self.domains.check_constraints(found.decisions, complete=True)
+            self.decisions.check_constraints(found.decisions, complete=True)
+        for constraint in self._on_models:
+            objection = constraint.objection(found.model)
+            if objection is not None:
+                raise DecisionError(f"{found.decisions}: {objection}")
         return found
+
+    def _leads_to(self, constraint: ModelConstraint, values: Mapping[str, Decision]) -> bool:
+        """Tell whether the model of decisions, and of first candidates where one is missing, keeps a constraint."""
+        given = Given(dict(values), FirstCandidate())
+        try:
+            return constraint.objection(self._applied(self._inline_of(given), given).model) is None
+        except GraphNASError as error:
+            if is_refusal(error):
+                return False
+            raise
 
     def _applied(self, inline: Decisions, sampler: Sampler) -> Run:
         found = run(self._mutators, self._inline.freeze(inline), sampler)
@@ -91,11 +126,15 @@ class Points:
     def walk(self, granularity: int | None) -> Iterator[Decisions | None]:
         """Yield what every way through inline choices and mutators decides, None for one that is refused."""
         for inline in self._inline.space.grid(granularity):
-            if not self.domains.allows(inline):
+            if not self.decisions.allows(inline):
                 continue
             for found in runs(self._mutators, self._inline.freeze(inline), granularity):
                 decisions = {**inline, **found.decisions} if found is not None else None
-                yield decisions if decisions is None or self.domains.allows(decisions, complete=True) else None
+                yield decisions if found is not None and self._allows(decisions or {}, found.model) else None
+
+    def _allows(self, decisions: Decisions, model: Model) -> bool:
+        is_allowed = self.decisions.allows(decisions, complete=True)
+        return is_allowed and all(item.objection(model) is None for item in self._on_models)
 
     def _probes(self) -> Iterator[dict[str, Domain] | None]:
         """Yield the domains that come up under each single change of the default decisions, None where it is refused.

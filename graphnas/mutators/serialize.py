@@ -18,7 +18,9 @@ import torch
 
 from graphnas.errors import ConfigError
 from graphnas.ir.types import dtype_from_name, dtype_name
+from graphnas.mutators.constraint import Constraint
 from graphnas.mutators.domain import Categorical, Domain
+from graphnas.mutators.model_constraint import CostLimit, ModelConstraint
 from graphnas.mutators.mutator import Mutator
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
 from graphnas.mutators.subset import Subset
@@ -72,6 +74,29 @@ def write_arguments(value: Any) -> Any:
     if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return {"code": write_function(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def write_constraint(constraint: Constraint | ModelConstraint) -> Any:
+    """Return the JSON form of a constraint.
+
+    Raises:
+        TypeError: It is a lambda or a closure, which cannot be imported.
+    """
+    if isinstance(constraint, CostLimit):
+        return {"costs": constraint.limits}
+    written = write_function(constraint.predicate)
+    return {"model": written} if isinstance(constraint, ModelConstraint) else {"decisions": written}
+
+
+def read_constraint(data: Mapping[str, Any]) -> Callable[..., Any] | ModelConstraint:
+    """Return the constraint that `write_constraint` wrote; this imports its function.
+
+    Raises:
+        ConfigError: The function is no longer there.
+    """
+    if "costs" in data:
+        return CostLimit(**data["costs"])
+    return ModelConstraint(read_function(data["model"])) if "model" in data else read_function(data["decisions"])
 
 
 def write_function(function: Callable[..., Any]) -> str | dict[str, str]:

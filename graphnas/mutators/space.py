@@ -31,14 +31,15 @@ from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import MUTATOR_MARK, Decision, Decisions, Domain
 from graphnas.mutators.encoding import Encoding
 from graphnas.mutators.inline import INLINE, InlinePart
+from graphnas.mutators.model_constraint import ModelConstraint
 from graphnas.mutators.mutator import FirstCandidate, Mutator, RandomCandidate, replay
 from graphnas.mutators.points import Points
 from graphnas.mutators.serialize import (
     read_call,
-    read_function,
+    read_constraint,
     read_tensor,
     write_call,
-    write_function,
+    write_constraint,
     write_tensor,
 )
 from graphnas.mutators.table import format_table
@@ -60,8 +61,9 @@ class ModelSpace:
         mutators: Edits on top of it, in the order of their application.
         example_inputs: Arguments of `forward`: a tensor or a tuple. Needed to trace a module: for `freeze`, and
             wherever there are mutators.
-        constraints: Functions of the decisions that must be true: `lambda d: d["width"] * d["depth"] <= 64`. They see
-            every label of `domains`, with its default where it does not come up.
+        constraints: What rules combinations out. Functions of the decisions that must be true, as in
+            `lambda d: d["width"] * d["depth"] <= 64`; they see every label of `domains`, with its default where it does
+            not come up. And constraints on the model, such as `CostLimit(flops=600e6)`.
 
     Raises:
         ConfigError: `base` was not recorded, two mutators share a label, or something else is of the wrong kind.
@@ -73,7 +75,7 @@ class ModelSpace:
         mutators: Sequence[Mutator] = (),
         example_inputs: Any = None,
         *,
-        constraints: Sequence[Callable[[Mapping[str, Decision]], object]] = (),
+        constraints: Sequence[Callable[[Mapping[str, Decision]], object] | ModelConstraint] = (),
     ) -> None:
         inputs = _as_tuple(example_inputs)
         if isinstance(base, Model):
@@ -292,14 +294,15 @@ class ModelSpace:
     def instantiate(self, decisions: Mapping[str, Decision], build: Builder | None = None) -> nn.Module:
         """Return a freshly initialised module of the decisions.
 
-        A space of inline choices constructs its class under `fixed_arch`. With mutators the model is traced, the
+        A space of inline choices constructs its class under `fixed_arch`, and constraints on the model are not asked
+        then: `validate` does. With mutators the model is traced, the
         mutators are applied, and `build` makes the module; by default that is what `DEFAULT_BUILDER` names.
 
         Raises:
             GraphNASError: As `freeze`.
         """
         if self._inline.construction is not None and not self.mutators:
-            return self._inline.construct(self.domains.normalize(decisions))
+            return self._inline.construct(self._points.decisions.normalize(decisions))
         builder: Builder = build if build is not None else pkgutil.resolve_name(DEFAULT_BUILDER)
         return builder(self.freeze(decisions))
 
@@ -328,7 +331,7 @@ class ModelSpace:
             form: dict[str, Any] = {
                 "mutators": [write_call(type(mutator), *mutator.arguments) for mutator in self.mutators],
                 "example_inputs": None if inputs is None else [write_tensor(value) for value in inputs],
-                "constraints": [write_function(constraint.predicate) for constraint in self.constraints],
+                "constraints": [write_constraint(item) for item in self.constraints],
             }
             made = self._inline.construction
             if made is not None and made.edits:
@@ -358,7 +361,7 @@ class ModelSpace:
         space.mutators = checked_mutators(
             [kind(*args, **kwargs) for kind, args, kwargs in map(read_call, data["mutators"])]
         )
-        space.constraints = _checked_constraints([read_function(item) for item in data.get("constraints", ())])
+        space.constraints = _checked_constraints([read_constraint(item) for item in data.get("constraints", ())])
         space._start()
         return space
 
@@ -399,10 +402,10 @@ def _construction(base: nn.Module) -> Construction:
     return Construction.of(base, record)
 
 
-def _checked_constraints(constraints: Any) -> tuple[Constraint, ...]:
+def _checked_constraints(constraints: Any) -> tuple[Constraint | ModelConstraint, ...]:
     if callable(constraints) or not isinstance(constraints, Sequence):
         raise ConfigError(f"constraints: expected a list of functions, got {constraints!r:.100}", field="constraints")
-    return tuple(Constraint.of(item) for item in constraints)
+    return tuple(item if isinstance(item, ModelConstraint) else Constraint.of(item) for item in constraints)
 
 
 def _as_tuple(inputs: Any) -> tuple[Any, ...] | None:

@@ -238,3 +238,11 @@ def test_parts_of_open_choices_cannot_be_used_by_themselves() -> None:
     opened = trace(construction.run_aside(Fixation({}, ("value",))), IMAGE)
     with pytest.raises(MutationError, match=r"Iterating uses body\.0, which is a part of an open choice; its open"):
         OpenModel(opened.root)
+
+
+def test_what_is_no_candidate_is_refused() -> None:
+    construction = ModelSpace(Mixed())._inline.construction
+    assert construction is not None
+    opened = OpenModel(trace(construction.run_aside(Fixation({"width": 4}, ("value",))), IMAGE).root)
+    with pytest.raises(MutationError, match="has a choice 'act' with 0, 1, and none '2'"):
+        opened.decide({"act": "2"})
