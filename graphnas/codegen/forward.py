@@ -12,12 +12,14 @@ from graphnas.codegen.expressions import Expressions
 from graphnas.codegen.holders import Holders
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.modes import merge_modes
+from graphnas.codegen.outline import outline
 from graphnas.codegen.rolling import roll
 from graphnas.codegen.schedule import Schedule, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.effects import is_grad_switch, is_in_place_operator, is_setitem
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import FrozenDict, FrozenList, Value
+from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
 from graphnas.ir.types import MappingType, ObjectType, ScalarType, SequenceType, TensorType, Type
 
@@ -26,7 +28,28 @@ _TENSOR = syntax.reference("torch:Tensor")
 
 
 def forward_method(definition: Definition, number: int) -> Function:
-    """Return the method for forward `number`: `forward`, then `forward_1` and so on."""
+    """Return the method for forward `number`: `forward`, then `forward_1` and so on.
+
+    What was written before is remembered: it hangs on the graphs, and on what paths stand for.
+    """
+    forward = definition.forwards[number]
+    key = (outline(definition), number, *(graph.key for graph in forward.graphs))
+    found = _METHODS.get(key)
+    if found is None:
+        found = _written(definition, number)
+        _METHODS.put(key, found)
+    return found
+
+
+_METHODS: LRU[Function] = LRU(4096)
+
+
+def forget_forwards() -> None:
+    """Forget what was written so far; only measurements of a cold start need this."""
+    _METHODS.clear()
+
+
+def _written(definition: Definition, number: int) -> Function:
     forward = definition.forwards[number]
     inputs = forward.eval.inputs
     return Function(

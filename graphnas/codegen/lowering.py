@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from graphnas.codegen import syntax
+from graphnas.codegen.known import known
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, hole, members_of
 
@@ -143,6 +144,7 @@ class ClassLowering(Lowering):
     """
 
     def __init__(self, functions: Sequence[Function], everyone: int, lacks: Callable[[int, str], bool]) -> None:
+        self.everyone = everyone
         self.lacks = lacks
         self.present: dict[str, int] = {}
         body = next((function.body for function in functions if function.name == "__init__"), ())
@@ -173,7 +175,8 @@ class ClassLowering(Lowering):
 
     def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
         """Return a statement of the members `mask`; `self.x = ... if flag else None` is run by all."""
-        written = self.tree(tree, mask)
+        is_same = mask == self.everyone and not known(tree).has_choices
+        written = tree if is_same or known(tree).unfolded is not None else self.tree(tree, mask)
         if mask == context or self.in_forward or own_attribute(tree) not in self.none_able:
             return mask, written
         target, value = written.parts

@@ -21,7 +21,7 @@ def path_expression(definition: Definition, path: str, base: str = "self") -> Ex
 
 def is_position(definition: Definition, name: str) -> bool:
     """Tell whether a child of an `nn.Sequential` or `nn.ModuleList` goes by its position."""
-    return name.isdecimal() and list(definition.children).index(name) == int(name)
+    return name.isdecimal() and definition.places[name] == int(name)
 
 
 def is_attribute(name: str) -> bool:

@@ -92,7 +92,6 @@ class _Roller:
         self.bindings = Counter(name for item in statements for name in bound_by(item))
         self.lists: dict[str, int] = {}
         self.enclosing: set[str] = set()
-        self.order = {name: place for place, name in enumerate(definition.children)}
         self.children: dict[int, tuple[Child, ...]] = {}
 
     def roll(self, statements: Sequence[Statement]) -> list[Statement]:
@@ -248,7 +247,7 @@ class _Roller:
             if all(same(tree.parts[0], base) for tree in trees) and first.parts[1].kind == "literal":
                 return _hole(_Slot(tuple(plain(tree.parts[1]) for tree in trees), base, True), slots)
         if any(tree.text != first.text for tree in trees):
-            numbers = tuple(syntax.integer(self.order[tree.text]) for tree in trees)
+            numbers = tuple(syntax.integer(self.definition.places[tree.text]) for tree in trees)
             return _hole(_Slot(numbers, _CHILDREN, True), slots)
         parts = []
         for index, items in enumerate(zip(*(tree.parts for tree in trees), strict=True)):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from torch import nn
 
 from graphnas.codegen import names, syntax
+from graphnas.codegen.known import known
 from graphnas.codegen.lowering import FALSE, FLAG, NONE, TRUE, ClassLowering
 from graphnas.codegen.relations import WIDTHS, Candidate, Relation, relations
 from graphnas.codegen.repeats import unfold
@@ -96,8 +97,8 @@ def settle(
     """
     lowered = ClassLowering(functions, sum(1 << number for number in members), lacks).functions
     own = {number: weights[number] for number in members}
-    known = [Setting(item.name, {number: item.values[number] for number in members}) for item in settings]
-    return _Settling(lowered, own, taken, attributes, [item for item in known if item.is_telling]).run()
+    here = [Setting(item.name, {number: item.values[number] for number in members}) for item in settings]
+    return _Settling(lowered, own, taken, attributes, [item for item in here if item.is_telling]).run()
 
 
 class _Settling:
@@ -116,16 +117,19 @@ class _Settling:
         attributes: dict[str, None] = dict.fromkeys(function.name for function in functions)
         variables: dict[str, None] = {}
         for function in functions:
-            for statement in function.body:
-                self._collect(statement, function.name != "__init__", attributes, variables)
+            in_forward = function.name != "__init__"
+            for item in map(known, function.body):
+                attributes.update(dict.fromkeys(item.attributes))
+                variables.update({} if in_forward else dict.fromkeys(item.variables))
+                self.uses += [_Use(column, in_forward, self._setting_of(column)) for column in item.columns]
         self.taken = frozenset([*taken, *variables])
         self.attributes = frozenset([*attributes, *inherited, *_MODULE_ATTRIBUTES])
 
     def run(self) -> Settled:
         groups = _grouped(self.uses)
         candidates = [self._candidate([self.uses[index] for index in group]) for group in groups]
-        known = [item.setting for item in candidates]
-        candidates += [Candidate(item.values, (), item.name) for item in self.settings if item.name not in known]
+        used = [item.setting for item in candidates]
+        candidates += [Candidate(item.values, (), item.name) for item in self.settings if item.name not in used]
         derived = relations(candidates, len(self.weights))
         bases = [base for relation in derived.values() for base in relation.bases]
         place = {id(self.uses[index].column): number for number, group in enumerate(groups) for index in group}
@@ -172,20 +176,6 @@ class _Settling:
             if use.in_forward:
                 add(place[id(use.column)])
         return found
-
-    def _collect(self, tree: Tree, in_forward: bool, attributes: dict[str, None], variables: dict[str, None]) -> None:
-        if tree.kind == "hole":
-            self.uses.append(_Use(tree.note, in_forward, self._setting_of(tree.note)))
-        elif tree.kind == "name" and not in_forward:
-            variables[tree.text] = None
-        elif tree.kind == "reference" and not in_forward:
-            variables[tree.text.rpartition(":")[2].partition(".")[0]] = None
-        elif tree.kind == "attribute" and tree.parts[0] == _SELF:
-            attributes[tree.text] = None
-        elif tree.kind == "call" and tree.parts[0].kind == "attribute" and tree.parts[0].text in _REGISTER:
-            attributes[tree.parts[1].text.strip("'\"")] = None
-        for part in tree.parts:
-            self._collect(part, in_forward, attributes, variables)
 
     def _setting_of(self, column: Column) -> str:
         """Return what the user calls what has the values of a column, the empty string if nothing has.
@@ -239,21 +229,21 @@ class _Settling:
             # What holds no hole is shared; most does not.
             return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
 
-        found: list[Function] = []
+        functions: list[Function] = []
         kept = [
             syntax.assign(syntax.dotted(f"self.{name}"), syntax.identifier(chosen[number]))
             for number, name in attributes.items()
         ]
         for function in self.functions:
             own = function.name == "__init__"
-            body = [fill(item, own) for item in function.body]
+            body = [known(item).unfolded or unfold(fill(item, own)) for item in function.body]
             if own:
                 body[1:1] = kept
             if own and not parameters and body == [_BARE]:
                 continue  # the inherited one will do
-            written = function._replace(body=tuple(map(unfold, body)))
-            found.append(written._replace(parameters=parameters) if own else written)
-        return tuple(found)
+            written = function._replace(body=tuple(body))
+            functions.append(written._replace(parameters=parameters) if own else written)
+        return tuple(functions)
 
 
 def _grouped(uses: Sequence[_Use]) -> list[list[int]]:
@@ -267,12 +257,12 @@ def _grouped(uses: Sequence[_Use]) -> list[list[int]]:
     for group in sorted(exact.values(), key=lambda group: -len(uses[group[0]].column.values)):
         first = uses[group[0]]
         column = first.column
-        for known, values in zip(groups, merged, strict=True):
+        for group_so_far, values in zip(groups, merged, strict=True):
             if any(values.get(number, value) != value for number, value in column.values.items()):
                 continue
-            same_family = _family(uses[known[0]]) == _family(first)
+            same_family = _family(uses[group_so_far[0]]) == _family(first)
             if same_family or (_is_telling(column) and any(number in values for number in column.values)):
-                known += group
+                group_so_far += group
                 values.update(column.values)
                 break
         else:
@@ -313,12 +303,11 @@ def _names_of(site: Site) -> list[str]:
 
 _SELF = syntax.identifier("self")
 _BARE = syntax.expression_statement(syntax.call(syntax.attribute(syntax.call(syntax.identifier("super")), "__init__")))
-_REGISTER = ("register_buffer", "register_parameter", "add_module")
 
 
 def size(settled: Settled) -> int:
     """Return how many syntax nodes a class and the calls of its constructor have."""
-    own = sum(8 + sum(map(weight, function.body)) for function in settled.functions)
+    own = sum(8 + sum(known(item).weight for item in function.body) for function in settled.functions)
     defaults = [item.default for item in settled.parameters]
     own += sum(1 if item is None else 2 for item in defaults)
     calls = 0

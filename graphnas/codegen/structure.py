@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.constructor import CONTAINERS, Constructor, holds_parameters
-from graphnas.codegen.forward import forward_method
+from graphnas.codegen.forward import forget_forwards, forward_method
 from graphnas.codegen.literals import Literals
 from graphnas.codegen.merge import Merger
 from graphnas.codegen.settle import Setting, Settled, settle, size
@@ -22,15 +22,18 @@ from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
 from graphnas.errors import CodegenError, GraphNASError
+from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
-from graphnas.ir.resolve import instantiate
 
 _POSITIONAL = 3
 """Most required arguments that are passed by position."""
 
 _TRIES = 6
 """Most classes of one name that a further variant is compared with."""
+
+_STRUCTURES = 16
+"""Most structures that are merged into one class: with more, its flags say less than classes side by side."""
 
 _SHARED = 5
 """The part of the smaller of two classes that merging must save: less, and they only stand side by side."""
@@ -49,6 +52,7 @@ _METHODS: LRU[_Methods] = LRU(4096)
 def forget_methods() -> None:
     """Forget what was written so far; only measurements of a cold start need this."""
     _METHODS.clear()
+    forget_forwards()
 
 
 @dataclass
@@ -101,12 +105,16 @@ def is_plain_chain(definition: Definition) -> bool:
 
 @dataclass
 class _Variant:
-    """Members that share a class: numbers of definitions, the template of their methods, and what comes of it."""
+    """Members that share a class: numbers of definitions, the template of their methods, and what comes of it.
+
+    `structures` counts those that were merged.
+    """
 
     members: list[int]
     functions: tuple[Function, ...]
     settled: Settled
     size: int
+    structures: int = 1
 
 
 class _Planner:
@@ -204,8 +212,8 @@ class _Planner:
     def _add_variant(self, variants: list[_Variant], new: _Variant, base: Tree, weights: Sequence[int]) -> None:
         """Merge a variant into the class where that saves most, or make it one of its own."""
         best: tuple[int, int, _Variant] | None = None
-        for position, known in list(enumerate(variants))[-_TRIES:]:
-            merged = self._merged(known, new, base, weights)
+        for position, known in enumerate(variants[-_TRIES:], max(len(variants) - _TRIES, 0)):
+            merged = self._merged(known, new, base, weights) if known.structures < _STRUCTURES else None
             gain = 0 if merged is None else known.size + new.size - merged.size
             enough = 0 if merged is None or _is_alike(merged) else min(known.size, new.size) // _SHARED
             if merged is not None and gain > enough and (best is None or gain > best[0]):
@@ -228,7 +236,9 @@ class _Planner:
                 return None
             functions.append(merged)
         members = sorted([*left.members, *right.members])
-        return self._settled(members, (*functions, *others.values()), base, weights)
+        variant = self._settled(members, (*functions, *others.values()), base, weights)
+        variant.structures = left.structures + right.structures
+        return variant
 
     def _lacks(self, member: int, name: str) -> bool:
         """Tell whether an attribute that a member inherits is None, as the bias of a layer without one."""
@@ -237,7 +247,7 @@ class _Planner:
         if base is None or any(name in own for own in (definition.children, definition.parameters, definition.buffers)):
             return False
         try:
-            return getattr(instantiate(base, "meta"), name, False) is None
+            return getattr(built_on_meta(base), name, False) is None
         except GraphNASError:
             return False
 

@@ -12,9 +12,9 @@ from torch import nn
 from graphnas.errors import GraphNASError
 from graphnas.ir.fingerprint import resolve_ties
 from graphnas.ir.graph import Graph, Node
+from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
 from graphnas.ir.module import Definition, ModuleSpec
-from graphnas.ir.resolve import instantiate
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _leaf(spec: ModuleSpec) -> tuple[_Part, ...]:
             module,
             {name: item is not None for name, item in (*module._parameters.items(), *module._buffers.items())},
         )
-        for path, module in instantiate(spec, "meta").named_modules()
+        for path, module in built_on_meta(spec).named_modules()
     )
 
 

@@ -41,7 +41,7 @@ from graphnas.ir.abstract import (
 from graphnas.ir.effects import GRAD_SWITCH
 from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.invariants import Invariant
-from graphnas.ir.leaves import is_plain, plain_result
+from graphnas.ir.leaves import built_on_meta, is_plain, plain_result
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, ModuleSpec
@@ -218,7 +218,6 @@ class _Engine:
         self.calls: LRU[Inferred] = LRU(8192)
         self.results: LRU[Any] = LRU(65536)
         self.leaves: LRU[torch.nn.Module] = LRU(4096)
-        self.plain: LRU[tuple[torch.nn.Module | None]] = LRU(4096)
 
     def call(
         self,
@@ -373,12 +372,8 @@ class _Engine:
         """Return a leaf on the meta device if it is a plain layer."""
         if not spec.target.startswith("torch.nn:") or spec.wrappers:
             return None
-        found = self.plain.get(spec.key)
-        if found is None:
-            module = instantiate(spec, "meta")
-            found = (module if is_plain(module) else None,)
-            self.plain.put(spec.key, found)
-        return found[0]
+        module = built_on_meta(spec)
+        return module if is_plain(module) else None
 
     def _leaf(self, spec: ModuleSpec) -> torch.nn.Module:
         module = self.leaves.get(spec.key)

@@ -15,12 +15,31 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from graphnas.ir.abstract import TensorMeta
+from graphnas.ir.lru import LRU
+from graphnas.ir.module import ModuleSpec
+from graphnas.ir.resolve import instantiate
 
 _HOMES = frozenset(
     f"torch.nn.modules.{name}"
     for name in ("activation", "batchnorm", "conv", "dropout", "flatten", "instancenorm", "linear", "normalization")
 ) | {"torch.nn.modules.padding", "torch.nn.modules.pooling"}
 """Where the layers are defined."""
+
+
+_BUILT: LRU[nn.Module] = LRU(4096)
+
+
+def built_on_meta(spec: ModuleSpec) -> nn.Module:
+    """Return the module of a leaf on the meta device, the same one whenever it is asked for: to be looked at only.
+
+    Raises:
+        GraphNASError: It cannot be constructed.
+    """
+    found = _BUILT.get(spec.key)
+    if found is None:
+        found = instantiate(spec, "meta")
+        _BUILT.put(spec.key, found)
+    return found
 
 
 def is_plain(module: nn.Module) -> bool:

@@ -252,6 +252,11 @@ class Definition(Keyed):
         return tuple(steps)
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """Position of each child, by its name."""
+        return {name: place for place, name in enumerate(self.children)}
+
+    @cached_property
     def graphs(self) -> tuple[Graph, ...]:
         """All graphs of all forwards."""
         return tuple(graph for forward in self.forwards for graph in forward.graphs)

@@ -1,0 +1,82 @@
+"""What settling asks of the statements of a template, found out once for each object.
+
+Most statements are the very same objects from class to class and from mutant to mutant: trees are never changed, only
+built anew where something differs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from graphnas.codegen import syntax
+from graphnas.codegen.repeats import unfold
+from graphnas.codegen.syntax import Tree
+from graphnas.codegen.template import Column, weight
+from graphnas.ir.lru import LRU
+
+_SELF = syntax.identifier("self")
+_REGISTER = ("register_buffer", "register_parameter", "add_module")
+
+
+class Known(NamedTuple):
+    """What is known of a statement.
+
+    Attributes:
+        statement: The statement itself, which is what it is remembered by.
+        attributes: What it sets on `self`, or reads of it.
+        variables: Names that it reads, those of what is imported included.
+        columns: Those of its holes, in order, repetitions included.
+        has_choices: Whether it has slots or selects: some members lack a part of it, or have another.
+        unfolded: It as it is written, without `repeat`s, if it has neither holes nor choices.
+        weight: How many syntax nodes that has.
+    """
+
+    statement: Tree
+    attributes: tuple[str, ...]
+    variables: tuple[str, ...]
+    columns: tuple[Column, ...]
+    has_choices: bool
+    unfolded: Tree | None
+    weight: int
+
+
+_KNOWN: LRU[Known] = LRU(8192)
+"""By identity; the statement is kept, so that no identity is given out anew."""
+
+
+def known(statement: Tree) -> Known:
+    """Return what is known of a statement."""
+    found = _KNOWN.get(id(statement))
+    if found is None:
+        found = _look(statement)
+        _KNOWN.put(id(statement), found)
+    return found
+
+
+def _look(statement: Tree) -> Known:
+    attributes: dict[str, None] = {}
+    variables: dict[str, None] = {}
+    columns: list[Column] = []
+    has_choices = False
+    waiting = [statement]
+    while waiting:
+        tree = waiting.pop()
+        kind, text, parts, note = tree
+        if kind == "hole":
+            columns.append(note)
+        elif kind == "name":
+            variables[text] = None
+        elif kind == "reference":
+            variables[text.rpartition(":")[2].partition(".")[0]] = None
+        elif kind == "attribute":
+            if parts[0] == _SELF:
+                attributes[text] = None
+        elif kind == "call":
+            if parts[0].kind == "attribute" and parts[0].text in _REGISTER:
+                attributes[parts[1].text.strip("'\"")] = None
+        elif kind in ("slot", "select"):
+            has_choices = True
+        waiting += reversed(parts)
+    unfolded = None if columns or has_choices else unfold(statement)
+    size = 0 if unfolded is None else weight(unfolded)
+    return Known(statement, tuple(attributes), tuple(variables), tuple(columns), has_choices, unfolded, size)
