@@ -38,6 +38,9 @@ _RANDOM = frozenset(
     | {"multi_head_attention_forward", "scaled_dot_product_attention"}
 )
 
+KEEPING_STATISTICS = frozenset({"batch_norm", "instance_norm"})
+"""Names of functions that change their second and third argument, where these are given, in train mode."""
+
 
 def is_in_place_operator(node: Node) -> bool:
     """Tell whether the node is `x += y` or one of its like."""
@@ -140,6 +143,10 @@ def is_droppable(node: Node) -> bool:
         or operation.target in (GRAD_SWITCH, "torch:_assert_async")
         or is_in_place_operator(node)
         or is_setitem(node)
+    ):
+        return False
+    if name in KEEPING_STATISTICS and any(
+        item is not None for item in (*node.args[1:3], node.kwargs.get("running_mean"))
     ):
         return False
     if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):

@@ -375,3 +375,24 @@ def test_a_trace_leaves_buffers_as_they_are(is_leaf: bool) -> None:
         trace(net, torch.randn(2, 4))
     assert net[0].get_buffer("seen").tolist() == [0] * 4
     assert net[0].get_buffer("steps").tolist() == [2] * 4
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_statistics_that_a_function_keeps_are_kept_though_its_result_is_not_used(named: bool) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(3))
+            self.register_buffer("var", torch.ones(3))
+            self.mean: Tensor
+            self.var: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            before = self.mean * 2
+            if named:
+                F.batch_norm(x, running_mean=self.mean, running_var=self.var, training=self.training)
+            else:
+                F.batch_norm(x, self.mean, self.var, training=True)
+            return x - self.mean + before
+
+    repeatedly(Net(), torch.randn(4, 3))

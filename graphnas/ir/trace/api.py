@@ -29,7 +29,7 @@ from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torc
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, too_deep, walk
 from graphnas.ir.trace.scope import Constants
-from graphnas.ir.trace.standins import StandInNeededError, Use, stand_ins
+from graphnas.ir.trace.standins import StandInNeededError, Use, is_misplaced, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.surroundings import Surroundings
@@ -104,6 +104,7 @@ class _Session:
         self.hashed: dict[str, None] = {}
         self.opened: dict[str, None] = {}
         self.replaced: dict[tuple[int, str], Use] = {}
+        self.builtin: dict[tuple[int, str], None] = {}
         self.dropped: dict[str, None] = {}
         self.specs: dict[str, ModuleSpec] = {}
         self.forced: dict[str, bool] = {}
@@ -142,6 +143,8 @@ class _Session:
             except _FlagNeededError as found:
                 self.decided[found.path] = None
                 continue
+            except _MisplacedError:
+                continue
             except _HostRandomnessError:
                 self.watch_randomness = True
                 continue
@@ -152,7 +155,7 @@ class _Session:
                 self._open(leaf.path)
                 continue
             except StandInNeededError as needs:
-                self.replaced[id(needs.use.names), needs.use.name] = needs.use
+                self.replaced[needs.use.key] = needs.use
                 continue
             except (_OpaqueError, TraceError) as found:
                 if self.taken:  # perhaps for want of what the user put there
@@ -259,6 +262,7 @@ class _Session:
             hashed=frozenset(self.hashed),
             is_repeated=is_repeated,
             examples=examples,
+            builtin=self.builtin,
             copies={id(part): copy for part, copy in zip(self.module.modules(), copied.modules(), strict=True)},
         )
         randomness = HostRandomness()
@@ -273,6 +277,10 @@ class _Session:
             lookup = error.__context__
             if isinstance(lookup, UnhashableNumberError) and lookup.location not in self.hashed:
                 raise lookup from error
+            if self.replaced and is_misplaced(error):
+                self.builtin |= dict.fromkeys(self.replaced)
+                self.replaced.clear()
+                raise _MisplacedError from error
             if not self.watch_randomness and randomness.drawn():
                 raise _HostRandomnessError from error
             self._give_up(error, tracer.failed_at or "")
@@ -433,6 +441,10 @@ class _Session:
 
 _BEGIN_AGAIN = (LeakedValueError, ModeSwitchedError, UnhashableNumberError, StandInNeededError, OpenedLeafError)
 """What a trace has learnt too late; it begins again, and knows."""
+
+
+class _MisplacedError(Exception):
+    """A stand-in for a builtin class met what takes the class itself; the trace must do without."""
 
 
 class _HostRandomnessError(Exception):

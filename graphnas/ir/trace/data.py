@@ -7,7 +7,7 @@ again by the generated source, and nothing may be decided by it, except a check 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,8 +36,11 @@ class DataReader:
         dropped: Places of checks that are not part of the graph, in order.
     """
 
-    def __init__(self, tracer: ModuleTracer, examples: Mapping[int, torch.Tensor]) -> None:
+    def __init__(
+        self, tracer: ModuleTracer, examples: Mapping[int, torch.Tensor], builtin: Collection[tuple[int, str]] = ()
+    ) -> None:
         self.tracer = tracer
+        self._builtin = builtin
         self.dropped: dict[str, None] = {}
         self._replay = Replay(tracer.calls, examples, tracer.root)
 
@@ -94,10 +97,10 @@ class DataReader:
         else:
             raise self._wanted_plain(what, "float" if type(outcome) is float else "int")
 
-    def length_needs(self) -> StandInNeededError | None:
-        """Return what keeps the length of a tensor symbolic where it is asked for now, None if nothing does."""
+    def needs_of(self, name: str) -> StandInNeededError | None:
+        """Return what keeps a number symbolic where `name` asks for a plain one now, None if nothing does."""
         code = running_code()
-        use = None if code is None else missing_stand_in("len", *code)
+        use = None if code is None else missing_stand_in(name, *code, self._builtin)
         return None if use is None else StandInNeededError(use)
 
     def _known(self, tensor: torch.Tensor) -> Known | None:
@@ -142,9 +145,7 @@ class DataReader:
         return survives
 
     def _wanted_plain(self, what: str, name: str) -> Exception:
-        code = running_code()
-        use = None if code is None else missing_stand_in(name, *code)
-        return self.tracer.data_dependent(what) if use is None else StandInNeededError(use)
+        return self.needs_of(name) or self.tracer.data_dependent(what)
 
 
 def _scalar(known: Known) -> Any:

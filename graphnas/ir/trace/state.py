@@ -16,6 +16,7 @@ import torch.fx
 from torch import nn
 
 from graphnas.ir.calls import is_impure
+from graphnas.ir.effects import KEEPING_STATISTICS
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.structure import leaves
@@ -140,15 +141,11 @@ def writes_in_place(calls: Mapping[str, Sequence[Call]]) -> frozenset[str]:
     return frozenset(found)
 
 
-_KEEPING_STATISTICS = frozenset({"batch_norm", "instance_norm"})
-"""Names of functions that change their second and third argument in train mode."""
-
-
 def _written(node: torch.fx.Node) -> list[str]:
     """Return the attributes that an operation writes to."""
     if node.op not in ("call_function", "call_method"):
         return []
-    if getattr(node.target, "__name__", "") in _KEEPING_STATISTICS:
+    if getattr(node.target, "__name__", "") in KEEPING_STATISTICS:
         given = [*node.args[1:3], node.kwargs.get("running_mean"), node.kwargs.get("running_var")]
         return [str(item.target) for item in given if isinstance(item, torch.fx.Node) and item.op == "get_attr"]
     target = _origin(node) if is_impure(node.target, node.kwargs) else None

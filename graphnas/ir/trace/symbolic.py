@@ -37,6 +37,9 @@ class Recorder(Protocol):
     def hash_of(self, number: Symbolic) -> int:
         """Return the hash of a number, or refuse."""
 
+    def expect_plain(self, name: str) -> None:
+        """Take note that a builtin asks for a plain number; raises if a stand-in could keep it symbolic."""
+
     def decide_training(self) -> bool:
         """Return the mode that is traced, and note that the graph depends on it."""
 
@@ -170,12 +173,14 @@ class _Number(Symbolic):
         return outcome
 
     def __int__(self) -> int:
+        self.tracer.expect_plain("int")
         if isinstance(self.value, int):
             return int(self.concrete())
         # The rounded number decides, not every digit of the float.
         return int(TracedInt(self.tracer, int(self.value), int, (self,)).concrete())
 
     def __float__(self) -> float:
+        self.tracer.expect_plain("float")
         return float(self.concrete())
 
     def __complex__(self) -> complex:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any
@@ -118,6 +118,7 @@ class ModuleTracer(torch.fx.Tracer):
         constants: Constants | None = None,
         examples: Mapping[int, torch.Tensor] = FrozenDict(),
         copies: Mapping[int, nn.Module] = FrozenDict(),
+        builtin: Collection[tuple[int, str]] = (),
     ) -> None:
         super().__init__()
         self.root = root
@@ -145,7 +146,7 @@ class ModuleTracer(torch.fx.Tracer):
         self._attributes = tensor_paths(root, paths)
         self._training_flag = TracedTraining(self)
         self._forced_modes = forced_modes
-        self.data = DataReader(self, examples)
+        self.data = DataReader(self, examples, builtin)
         self._copies = copies
         self._watch_randomness = watch_randomness
         self._constants = constants or Constants()
@@ -299,6 +300,12 @@ class ModuleTracer(torch.fx.Tracer):
         if location in self.hashed:
             return hash(number.concrete())
         raise UnhashableNumberError(location)
+
+    def expect_plain(self, name: str) -> None:
+        """Begin the trace anew with a stand-in for `name`, if one keeps the number symbolic that is asked for."""
+        needs = self.data.needs_of(name)
+        if needs is not None:
+            raise needs
 
     def decide_training(self) -> bool:
         """Return the traced mode, and note that graphs depend on it."""
@@ -823,9 +830,7 @@ class ModuleTracer(torch.fx.Tracer):
     def _symbolic_read(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         tensor = args[0]
         if name == "__len__":
-            needs = self.data.length_needs()
-            if needs is not None:
-                raise needs
+            self.expect_plain("len")
             return self.size_of(tensor)[0].concrete()
         if name == "size":
             return self.size_of(tensor)[kwargs["dim"] if kwargs else args[1]]

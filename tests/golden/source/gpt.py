@@ -5,6 +5,8 @@ Fingerprint: ...
 Usage: model = GPT()
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,7 +44,7 @@ class CausalSelfAttention(nn.Module):
         k = k.view(B, T, 4, C // 4).transpose(1, 2)
         q = q.view(B, T, 4, C // 4).transpose(1, 2)
         v = v.view(B, T, 4, C // 4).transpose(1, 2)
-        att = q @ k.transpose(-2, -1) * 0.25
+        att = q @ k.transpose(-2, -1) * (1.0 / math.sqrt(k.shape[3]))
         att = att.masked_fill(self.mask[:, :, :T, :T] == 0, -float("inf"))
         att = F.softmax(att, dim=-1)
         att = self.attn_dropout(att)
