@@ -15,8 +15,8 @@ from graphnas.ir.literal import Argument, FrozenDict, FrozenList
 from graphnas.ir.module import Child, Definition, Forward, ModuleSpec
 from graphnas.ir.types import TensorType
 from graphnas.mutators.widths.axes import Atom, size_of
-from graphnas.mutators.widths.survey import Survey
-from graphnas.mutators.widths.values import Abstract, Key, Place, Tensor
+from graphnas.mutators.widths.survey import Run, Survey
+from graphnas.mutators.widths.values import Key, Place, Tensor
 
 _T = TypeVar("_T")
 Numbers = dict[tuple[Key, ...], int]
@@ -46,19 +46,15 @@ class Rewrite:
 def rewrites(found: Survey, sizes: Mapping[Atom, int]) -> dict[str, Rewrite]:
     """Return what has to be written anew, by the path of the module, for new sizes of some atoms."""
     result: dict[str, Rewrite] = {}
-    for place, axis in found.places.items():
-        new = size_of(axis, sizes)
-        if new != size_of(axis):
-            _enter(result.setdefault(place.path, Rewrite()), place, new)
+    uses = found.affected(sizes)
+    for place, axis in uses.places.items():
+        _enter(result.setdefault(place.path, Rewrite()), place, size_of(axis, sizes))
     for division in found.divisions:
         groups = division.groups_of(size_of(division.axis, sizes))
         if groups is not None and groups != division.groups and division.place is not None:
             _enter(result.setdefault(division.place.path, Rewrite()), division.place, groups)
-    for path, state in found.states.items():
-        for name, tensor in state.items():
-            shape = tuple(size_of(axis, sizes) for axis in tensor.axes)
-            if shape != tensor.shape:
-                result.setdefault(path, Rewrite()).shapes[name] = shape
+    for (path, name), tensor in uses.states.items():
+        result.setdefault(path, Rewrite()).shapes[name] = predicted(tensor, sizes)
     return result
 
 
@@ -216,36 +212,33 @@ def _with_number(argument: Argument, keys: tuple[Key, ...], new: int) -> Argumen
 # Checking that the model is what the axes say.
 
 
-def disagreement(root: Definition, found: Survey, sizes: Mapping[Atom, int]) -> str:
+def disagreement(old: Definition, new: Definition, found: Survey, sizes: Mapping[Atom, int]) -> str:
     """Return the first value of a rewritten model that has not the shape that was predicted, or the empty string."""
-    for number in range(len(root.forwards)):
-        for training in (False, True):
-            if ("", number, training) not in found.runs:
-                continue
-            run = infer(root, number, training=training)
-            text = _disagreement("", number, training, run, found, sizes)
-            if text:
-                return text
-    return ""
-
-
-def _disagreement(
-    path: str, number: int, training: bool, run: Inferred, found: Survey, sizes: Mapping[Atom, int]
-) -> str:
-    values = found.runs.get((path, number, training))
-    if values is None:
-        return ""
-    for node, type in zip(run.graph.nodes, run.nodes, strict=True):
-        wanted = predicted(values[node.name], sizes)
-        if wanted is not None and isinstance(type, TensorType) and type.shape != wanted:
-            return f"%{node.name} at {path}:{node.name} is {type}, expected {list(wanted)}"
-    for (target, forward), called in run.calls.items():
-        text = _disagreement(f"{path}.{target}" if path else target, forward, training, called, found, sizes)
+    changed = {place: predicted(tensor, sizes) for place, tensor in found.affected(sizes).values.items()}
+    for path, number, training in [run for run in found.runs if run[0] == ""]:
+        called = infer(new, number, training=training)
+        before = infer(old, number, training=training)
+        text = _disagreement((path, number, training), called, before, changed)
         if text:
             return text
     return ""
 
 
-def predicted(value: Abstract, sizes: Mapping[Atom, int]) -> tuple[int, ...] | None:
-    """Return the shape that a tensor will have, None for what is no tensor."""
-    return tuple(size_of(axis, sizes) for axis in value.axes) if isinstance(value, Tensor) else None
+def _disagreement(run: Run, now: Inferred, before: Inferred, changed: Mapping[tuple[Run, str], tuple[int, ...]]) -> str:
+    path, _, training = run
+    for node, type, old in zip(now.graph.nodes, now.nodes, before.nodes, strict=True):
+        if isinstance(type, TensorType) and isinstance(old, TensorType):
+            wanted = changed.get((run, node.name), old.shape)
+            if type.shape != wanted:
+                return f"%{node.name} at {path}:{node.name} is {type}, expected {list(wanted)}"
+    for (target, forward), called in now.calls.items():
+        below = (f"{path}.{target}" if path else target, forward, training)
+        text = _disagreement(below, called, before.calls[target, forward], changed)
+        if text:
+            return text
+    return ""
+
+
+def predicted(tensor: Tensor, sizes: Mapping[Atom, int]) -> tuple[int, ...]:
+    """Return the shape that a tensor will have."""
+    return tuple(size_of(axis, sizes) for axis in tensor.axes)

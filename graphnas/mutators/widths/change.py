@@ -134,7 +134,7 @@ def set_width(edit: Rewriter, path: str, width: int) -> WidthChange:
         model = verified(Model(rewritten(edit.root, found, rewrites(found, sizes))))
     except VerificationError as error:
         raise MutationError(f"{path} cannot have {width} channels, since then {error}", site=path) from error
-    wrong = disagreement(model.root, found, sizes)
+    wrong = disagreement(edit.root, model.root, found, sizes)
     if wrong:
         raise MutationError(f"{path} cannot have {width} channels, since then {wrong}", site=path)
     edit.replace_root(model.root, "set_width", path, f"Set the width of {path} from {before} to {width}.")
@@ -201,13 +201,11 @@ def _structure(axis: Axis) -> str:
 
 
 def _tensors(found: Survey, sizes: Mapping[Atom, int]) -> Iterator[tuple[str, tuple[AxisChange, ...]]]:
-    for path, state in found.states.items():
-        for name, tensor in state.items():
-            changed = tuple(
-                AxisChange(index, sources(axis, sizes))
-                for index, axis in enumerate(tensor.axes)
-                if size_of(axis, sizes) != size_of(axis)
-            )
-            if changed:
-                for prefix in found.names(path):
-                    yield f"{prefix}.{name}" if prefix else name, changed
+    for (path, name), tensor in found.affected(sizes).states.items():
+        changed = tuple(
+            AxisChange(index, sources(axis, sizes))
+            for index, axis in enumerate(tensor.axes)
+            if size_of(axis, sizes) != size_of(axis)
+        )
+        for prefix in found.names(path):
+            yield f"{prefix}.{name}" if prefix else name, changed

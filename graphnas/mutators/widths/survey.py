@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphnas.ir.abstract import bind, type_of, value_of
@@ -13,7 +13,7 @@ from graphnas.ir.module import Definition, ModuleSpec
 from graphnas.ir.retype import has_train_graph
 from graphnas.ir.types import ScalarType, Type
 from graphnas.mutators.widths import layers, shapes  # noqa: F401  # they fill the table
-from graphnas.mutators.widths.axes import Axis, fresh, pin
+from graphnas.mutators.widths.axes import Atom, Axis, atoms, fresh, pin, resolve
 from graphnas.mutators.widths.call import TABLE, Call, Division, UnknownCall
 from graphnas.mutators.widths.leaves import State, arguments_of, leaf_kind, state_of
 from graphnas.mutators.widths.pointwise import numbers
@@ -33,24 +33,66 @@ Run = tuple[str, int, bool]
 
 
 @dataclass
+class Uses:
+    """What is written in terms of some atoms.
+
+    Attributes:
+        places: Numbers.
+        states: Parameters and buffers, by the path of the module and their name.
+        values: Tensors that a graph computes.
+    """
+
+    places: dict[Place, Axis] = field(default_factory=dict)
+    states: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    values: dict[tuple[Run, str], Tensor] = field(default_factory=dict)
+
+    def update(self, other: Uses) -> None:
+        """Add what another one has."""
+        self.places.update(other.places)
+        self.states.update(other.states)
+        self.values.update(other.values)
+
+
+@dataclass
 class Survey:
     """What was found out about the widths of a model.
 
     Attributes:
-        root: The model.
         places: Numbers that are written in the model, and the axis that each is the size of.
         divisions: What has to be divisible.
         states: Parameters and buffers by the path of their module; shared modules stand under their source.
-        runs: The values of the first call of each definition.
+        runs: The tensors of the first call of each definition, by the name of their node.
         aliases: Paths of shared modules and tied parameters, and the path that each is really.
+        uses: What is written in terms of an atom.
     """
 
-    root: Definition
     places: dict[Place, Axis] = field(default_factory=dict)
     divisions: list[Division] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
-    runs: dict[Run, dict[str, Abstract]] = field(default_factory=dict)
+    runs: dict[Run, dict[str, Tensor]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    uses: dict[Atom, Uses] = field(default_factory=dict)
+
+    def affected(self, sizes: Iterable[Atom]) -> Uses:
+        """Return what is written in terms of any of some atoms."""
+        found = Uses()
+        for atom in sizes:
+            found.update(self.uses.get(atom, Uses()))
+        return found
+
+    def index(self) -> None:
+        """Find out what is written in terms of which atom, once everything is known."""
+        for place, axis in self.places.items():
+            for atom in atoms(resolve(axis)):
+                self.uses.setdefault(atom, Uses()).places[place] = axis
+        for path, state in self.states.items():
+            for name, tensor in state.items():
+                for atom in _atoms_of(tensor):
+                    self.uses.setdefault(atom, Uses()).states[path, name] = tensor
+        for run, values in self.runs.items():
+            for name, tensor in values.items():
+                for atom in _atoms_of(tensor):
+                    self.uses.setdefault(atom, Uses()).values[run, name] = tensor
 
     def real(self, path: str) -> str:
         """Return the path under which what stands at `path` is known: that of the source if it is shared."""
@@ -73,9 +115,14 @@ class Survey:
                 yield alias + path[len(source) :]
 
 
+def _atoms_of(tensor: Tensor) -> Iterator[Atom]:
+    for axis in tensor.axes:
+        yield from atoms(resolve(axis))
+
+
 def survey(root: Definition) -> Survey:
     """Return which channels of a model hang together."""
-    found = Survey(root)
+    found = Survey()
     reader = _Reader(found)
     found.aliases.update(_aliases(root))
     parts = [(path, part) for path, part in root.walk() if found.real(path) == path]
@@ -93,6 +140,7 @@ def survey(root: Definition) -> Survey:
             for axis in axes_in(result):
                 pin(axis, "the output of the model")
     reader.unify_ties()
+    found.index()
     return found
 
 
@@ -187,7 +235,8 @@ class _Reader:
         env = {item.name: value for item, value in zip(graph.inputs, inputs, strict=True)}
         known = {item.name: given for item, given in zip(graph.inputs, types, strict=True)}
         result = self._graph(definition, path, graph, "forward", 2 * forward + in_train, env, nodes, known, training)
-        self.found.runs.setdefault((path, forward, training), env)
+        tensors = {node.name: value for node in graph.nodes if isinstance(value := env[node.name], Tensor)}
+        self.found.runs.setdefault((path, forward, training), tensors)
         return result
 
     def _graph(
