@@ -67,7 +67,7 @@ def attempt(model: Model, path: str, width: int) -> tuple[str, Model | None]:
     try:
         set_width(edit, path, width)
     except MutationError as error:
-        if edit.root is not model.root:
+        if edit.edits:
             return f"REFUSED BUT CHANGED: {error}", None
         return str(error), None
     return "", edit.freeze()

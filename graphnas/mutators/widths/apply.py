@@ -218,13 +218,19 @@ def disagreement(old: Definition, new: Definition, found: Survey, sizes: Mapping
     for path, number, training in [run for run in found.runs if run[0] == ""]:
         called = infer(new, number, training=training)
         before = infer(old, number, training=training)
-        text = _disagreement((path, number, training), called, before, changed)
+        text = _disagreement((path, number, training), called, before, changed, set())
         if text:
             return text
     return ""
 
 
-def _disagreement(run: Run, now: Inferred, before: Inferred, changed: Mapping[tuple[Run, str], tuple[int, ...]]) -> str:
+def _disagreement(
+    run: Run, now: Inferred, before: Inferred, changed: Mapping[tuple[Run, str], tuple[int, ...]], seen: set[Run]
+) -> str:
+    """Compare one call; of what is called several times, the first call is the one that was predicted."""
+    if run in seen:
+        return ""
+    seen.add(run)
     path, _, training = run
     for node, type, old in zip(now.graph.nodes, now.nodes, before.nodes, strict=True):
         if isinstance(type, TensorType) and isinstance(old, TensorType):
@@ -233,7 +239,7 @@ def _disagreement(run: Run, now: Inferred, before: Inferred, changed: Mapping[tu
                 return f"%{node.name} at {path}:{node.name} is {type}, expected {list(wanted)}"
     for (target, forward), called in now.calls.items():
         below = (f"{path}.{target}" if path else target, forward, training)
-        text = _disagreement(below, called, before.calls[target, forward], changed)
+        text = _disagreement(below, called, before.calls[target, forward], changed, seen)
         if text:
             return text
     return ""

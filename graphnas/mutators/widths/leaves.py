@@ -13,7 +13,7 @@ from graphnas.ir.module import ModuleSpec
 from graphnas.ir.resolve import resolve
 from graphnas.ir.types import ScalarType
 from graphnas.mutators.widths.axes import Axis, factor, fresh, joined, number, product, size_of, stiffen
-from graphnas.mutators.widths.call import Call, UnknownCall
+from graphnas.mutators.widths.call import Call, Division, UnknownCall
 from graphnas.mutators.widths.values import Abstract, Number, Place, Tensor
 
 State = dict[str, Tensor]
@@ -59,12 +59,18 @@ def _argument(path: str, keys: tuple[int | str, ...], value: Literal) -> Abstrac
     return Number(value, None, place)
 
 
-def state_of(path: str, spec: ModuleSpec, arguments: Mapping[str, Abstract], places: dict[Place, Axis]) -> State | None:
+def state_of(
+    path: str,
+    spec: ModuleSpec,
+    arguments: Mapping[str, Abstract],
+    places: dict[Place, Axis],
+    divisions: list[Division],
+) -> State | None:
     """Return the parameters and buffers of a leaf, None if its class is not known here."""
     make = _STATES.get(leaf_kind(spec))
     if make is None:
         return None
-    call = Call(path, spec.type, (), dict(arguments), ScalarType(None), places)
+    call = Call(path, spec.type, (), dict(arguments), ScalarType(None), places, divisions)
     try:
         return make(call)
     except (UnknownCall, KeyError):
@@ -121,6 +127,7 @@ def _layer_norm(call: Call) -> State:
 
 def _group_norm(call: Call) -> State:
     channels = Tensor((call.axis_of(call.kwargs["num_channels"]),))
+    call.divide(channels.axes[0], call.kwargs["num_groups"])
     return {"weight": channels, "bias": channels} if _is_set(call, "affine") else {}
 
 

@@ -167,7 +167,7 @@ class _Reader:
         state: State = {}
         if spec is not None:
             self.arguments[path] = arguments_of(path, spec)
-            state = state_of(path, spec, self.arguments[path], self.found.places) or {}
+            state = state_of(path, spec, self.arguments[path], self.found.places, self.found.divisions) or {}
         self.found.states[path] = state
         if isinstance(part, ModuleSpec):
             return

@@ -313,6 +313,36 @@ class Indexed(nn.Module):
         return self.head(x[rows, torch.tensor([[0, 2], [1, 3]])])  # type: ignore[no-any-return]
 
 
+class Twice(nn.Module):
+    """A block that is called with sequences of two lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(6, 12)
+        self.block = nn.Sequential(nn.Linear(12, 12), nn.ReLU())
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        return self.head(torch.cat([self.block(x[:, :3]), self.block(x)], 1))  # type: ignore[no-any-return]
+
+
+class GroupedNorm(nn.GroupNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps))
+
+
+class Regrouped(Images):
+    """A norm of more groups than a narrow layer has channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = GroupedNorm(8, 16)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.norm(x)  # type: ignore[no-any-return]
+
+
 def images() -> tuple[Tensor, ...]:
     return (torch.randn(2, 3, 8, 8),)
 
@@ -349,6 +379,9 @@ CASES: list[tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, ...]], str
     (Attention, sequences, "embed", (48, 16)),
     (Whole, tokens, "embed", (24, 8)),
     (Reordered, sequences, "qkv", (144, 48)),
+    (Twice, sequences, "embed", (24, 8)),
+    (Twice, sequences, "block.0", (24, 8)),
+    (Regrouped, images, "stem", (24, 32)),
     (Gated, images, "stem", (24, 8)),
     (Recurrent, sequences, "embed", (24, 8)),
     (Indexed, sequences, "embed", (24, 8)),
@@ -443,6 +476,12 @@ def test_what_does_not_fit_is_refused(
         set_width(edit, path, width)
     assert edit.root is model.root
     assert edit.edits == ()
+
+
+def test_a_norm_has_fewer_groups_where_it_has_too_few_channels() -> None:
+    child, _ = changed(graphnas.trace(Regrouped(), images()), "stem", 4)
+    assert shapes(child)["norm.weight"] == (4,)
+    assert "GroupNorm(2, 4)" in str(child)
 
 
 def test_an_edge_that_is_not_followed_is_named() -> None:
