@@ -103,10 +103,15 @@ class _Search:
         for number, item in enumerate(self.candidates):
             is_flag = item.sites and all(value in (TRUE, FALSE) for value in item.values.values())
             if is_flag and len(item.sites) <= self.members:
-                relation = next(self._conditions(number), None)
+                relation = next(filter(self._agrees, self._conditions(number)), None)
                 if relation is not None:
                     self.found[number] = relation
         return self.found
+
+    def _agrees(self, relation: Relation) -> bool:
+        """Tell whether it gives members that need no value the one that they have from other relations, if they do."""
+        given = (item.absent for item in self.found.values() if item.bases == relation.bases)
+        return relation.absent is None or all(value in (None, relation.absent) for value in given)
 
     def _bases(self, number: int, *, settings: bool = False) -> Iterator[tuple[int, Candidate]]:
         """Yield the candidates that have a value wherever `number` has one; settings that stand nowhere if asked."""

@@ -113,7 +113,7 @@ class ChosenInputs(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what is chosen, for `repr`."""
-        return f"{self.chosen}, {self.reduction!r}"
+        return f"{self.chosen}, {getattr(self.reduction, '__name__', repr(self.reduction))}"
 
 
 def checked_reduction(reduction: Any) -> Reduction:

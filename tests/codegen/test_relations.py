@@ -1,0 +1,21 @@
+"""What follows from another parameter, and what must not."""
+
+from __future__ import annotations
+
+from graphnas.codegen import syntax
+from graphnas.codegen.lowering import FALSE, NONE, TRUE
+from graphnas.codegen.relations import Candidate, relations
+from graphnas.codegen.template import Site
+
+ONE, TWO = syntax.literal("1"), syntax.literal("2")
+
+
+def test_what_a_missing_value_stands_for_is_one_thing() -> None:
+    """Member 2 has no depth: it is told by `depth is None`, and must then not be given the depth 1 by `depth == 1`."""
+    depth = Candidate({0: ONE, 1: TWO}, (Site("depth"),))
+    presence = Candidate({0: TRUE, 1: TRUE, 2: FALSE}, (Site("has_cell"),))
+    shallow = Candidate({0: TRUE, 1: FALSE}, (Site("shallow"),))
+    found = relations([depth, presence, shallow], 3)
+    assert found[1].absent == NONE
+    assert 2 not in found
+    assert relations([depth, shallow], 3)[1].absent == ONE
