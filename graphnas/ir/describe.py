@@ -111,18 +111,23 @@ class _Reader:
 
     def needed(self, tensors: Iterable[torch.Tensor], changes_of: Callable[[torch.Tensor], list[int]]) -> list[int]:
         """Return the calls from which tensors come, those included that changed something on the way, in order."""
-        wanted: dict[int, None] = {}
-        pending = [self.producers[id(tensor)][0] for tensor in tensors if id(tensor) in self.producers]
+        wanted: dict[int, int] = {}
+        end = len(self.entries)
+        pending = [(self.producers[id(tensor)][0], end) for tensor in tensors if id(tensor) in self.producers]
         while pending:
-            index = pending.pop()
-            if index in wanted:
+            index, limit = pending.pop()
+            if wanted.get(index, -1) >= limit:
                 continue
-            wanted[index] = None
+            wanted[index] = limit
             entry = self.entries[index]
+            made = {storage(item) for item in tensors_in(entry.result)}
             for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs), *tensors_in(entry.result)):
-                if id(item) in self.producers:
-                    pending.append(self.producers[id(item)][0])
-                pending.extend(changes_of(item))
+                # What changes something after it was copied does not change the copy; a view shows it.
+                until = limit if storage(item) in made else min(index, limit)
+                source = self.origin(item)
+                if source is not None:
+                    pending.append((self.producers[id(source)][0], until))
+                pending.extend((at, until) for at in changes_of(item) if at < until)
         return sorted(wanted)
 
 
@@ -171,7 +176,7 @@ class _Describer:
         try:
             for index in needed:
                 builder.add(index)
-            graph = builder.graph(builder.argument(origin))
+            graph = _peeled(builder.graph(builder.argument(origin)))
         except _UntoldError:
             return None
         self.moments[name] = reader.entries[needed[0]].moment
@@ -397,9 +402,10 @@ class _GraphBuilder:
                     self.nodes.append(node)
                     self.values[id(whole)] = node.value
                 return self.values[id(whole)]
-        if id(tensor) not in self.reader.producers:
+        origin = self.reader.origin(tensor)
+        if origin is None:
             raise _UntoldError("it takes a tensor from elsewhere")
-        index, position = self.reader.producers[id(tensor)]
+        index, position = self.reader.producers[id(origin)]
         value = self.add(index)
         for step in position:
             node = Node(self.names.of(ITEM), ITEM, (value, step), FrozenDict(), type_of(tensor))
@@ -407,6 +413,20 @@ class _GraphBuilder:
             value = node.value
         return value
 
+
+def _peeled(graph: Graph) -> Graph:
+    """Return an expression without a copy at its end: what it yields is new each time anyway."""
+    nodes, output = list(graph.nodes), graph.output
+    while len(nodes) > 1 and output == nodes[-1].value and nodes[-1].operation.target in _COPIES:
+        last = nodes.pop()
+        if last.args[0] != nodes[-1].value:
+            return graph
+        output = last.args[0]
+    return Graph((), tuple(nodes), output)
+
+
+_COPIES = ("clone", "data", "detach")
+"""Methods and fields that yield the same values."""
 
 _METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "normal_": ("normal_", ("mean", "std")),

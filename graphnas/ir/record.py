@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, wraps
 from typing import Any, TypeVar, overload
 
@@ -59,8 +59,9 @@ class Record:
     attributes: Mapping[str, torch.Tensor | tuple[Any, ...] | bool] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Record:
-        # Copies of a module were constructed like the original; its arguments are not theirs to copy.
-        return self
+        # Copies of a module were constructed like the original, and their tensors are copies of its tensors: that is
+        # found out of each. The arguments are not theirs to copy.
+        return replace(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A module that can be pickled must not lose that by having been recorded with a lambda, say.

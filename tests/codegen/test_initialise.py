@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -245,3 +246,31 @@ def test_parts_of_parameters_are_initialised_alike() -> None:
     theirs = dict(built.named_parameters())
     assert [name for name, parameter in net.named_parameters() if not torch.equal(parameter, theirs[name])] == []
     assert "[1:3, ::2]" in source
+
+
+class Gated(nn.Module):
+    """Parameters of its own, that a copy of it starts with as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.full((3,), 0.5))
+        self.weight = nn.Parameter(torch.empty(3, 64))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T * self.gate @ self.weight
+
+
+def test_copies_start_as_what_they_are_copies_of() -> None:
+    with graphnas.recording():
+        first = Gated()
+        net = nn.Sequential(first, copy.deepcopy(first))
+        nn.init.ones_(first.gate)  # which the copy does not see
+    model = graphnas.trace(net, (torch.zeros(2, 64),))
+    assert model.report is not None
+    assert model.report.notes == ()
+    state = graphnas.to_module(model).state_dict()
+    assert torch.equal(state["0.gate"], torch.ones(3))
+    assert torch.equal(state["1.gate"], torch.full((3,), 0.5))
+    for name in ("0.weight", "1.weight"):
+        assert 0.005 < state[name].std() < 0.02
