@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from graphnas.codegen import syntax
 from graphnas.codegen.known import known
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, hole, members_of
+from graphnas.codegen.template import Site, hole, item_of, members_of
+from graphnas.codegen.variables import bound_by
+from graphnas.codegen.variants import members_that_take
 
 NONE = syntax.literal("None")
 TRUE, FALSE = syntax.literal("True"), syntax.literal("False")
@@ -33,8 +35,8 @@ class Lowering:
         groups: _Groups = []
         for item in items:
             mask, statement = (item.note & context, item.parts[0]) if item.kind == "slot" else (context, item)
-            if mask:
-                self._append(groups, *self.statement(statement, mask, context))
+            for members, written in self.statement(statement, mask, context) if mask else ():
+                self._append(groups, members, written)
         found: list[Tree] = []
         position = 0
         while position < len(groups):
@@ -52,9 +54,9 @@ class Lowering:
             found += self._branches(branches, context, last=position == len(groups))
         return found
 
-    def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
-        """Return a statement of the members `mask`, and the members that may run it."""
-        return mask, self.tree(tree, mask)
+    def statement(self, tree: Tree, mask: int, context: int) -> list[tuple[int, Tree]]:
+        """Return a statement of the members `mask`, and those that are to run it; perhaps another one for the rest."""
+        return [(mask, self.tree(tree, mask))]
 
     def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
         """Return the condition that holds for `mask` and not for the rest of `context`."""
@@ -154,7 +156,9 @@ class ClassLowering(Lowering):
             if name and times[name] == 1:  # set at two places, None from the second would undo the first
                 self.present[name] = item.note
         masks = list(self.present.values())
-        self.alone = [name for name, mask in self.present.items() if masks.count(mask) == 1]
+        buffers = [_buffer_name(item.parts[0]) for item in body if item.kind == "slot"]
+        self.alone = [n for n, mask in self.present.items() if masks.count(mask) == 1 and n not in buffers]
+        self.inputs: dict[str, int] = {}
         self.none_able: set[str] = set()
         self.in_forward = True
         written = {
@@ -165,6 +169,7 @@ class ClassLowering(Lowering):
 
     def _function(self, function: Function, everyone: int) -> Function:
         self.in_forward = function.name != "__init__"
+        self.inputs = _optional_inputs(function)
         return function._replace(body=tuple(self.block(function.body, everyone)))
 
     def _branches(self, branches: _Groups, context: int, *, last: bool) -> list[Tree]:
@@ -173,14 +178,22 @@ class ClassLowering(Lowering):
             branches = sorted(branches, key=lambda branch: not _content_name(branch[1]))
         return super()._branches(branches, context, last=last)
 
-    def statement(self, tree: Tree, mask: int, context: int) -> tuple[int, Tree]:
-        """Return a statement of the members `mask`; `self.x = ... if flag else None` is run by all."""
+    def statement(self, tree: Tree, mask: int, context: int) -> list[tuple[int, Tree]]:
+        """Return a statement of the members `mask`; `self.x = ... if flag else None` is run by all.
+
+        A buffer takes a statement for those that have it, and one that registers None for the others.
+        """
         is_same = mask == self.everyone and not known(tree).has_choices
         written = tree if is_same or known(tree).unfolded is not None else self.tree(tree, mask)
-        if mask == context or self.in_forward or own_attribute(tree) not in self.none_able:
-            return mask, written
+        name = own_attribute(tree)
+        if mask == context or self.in_forward or name not in self.none_able:
+            return [(mask, written)]
+        if _buffer_name(tree):
+            call = syntax.call(syntax.dotted("self.register_buffer"), [syntax.string(name), NONE])
+            return [(mask, written), (context & ~mask, syntax.expression_statement(call))]
         target, value = written.parts
-        return context, syntax.assign(target, syntax.conditional(value, self.flag(mask, context, [tree]), NONE))
+        test = self.flag(mask, context, [tree])
+        return [(context, syntax.assign(target, syntax.conditional(value, test, NONE)))]
 
     def select(self, options: Sequence[tuple[int, Tree]], context: int) -> Tree:
         """Return a choice; `self.bias` where the others have None."""
@@ -198,7 +211,11 @@ class ClassLowering(Lowering):
         return super().select(options, context)
 
     def flag(self, mask: int, context: int, content: Sequence[Tree]) -> Tree:
-        """Return the condition, in a forward whether the one child is there that these members have."""
+        """Return the condition, in a forward whether the one input or child is there that these members have."""
+        for name, members in self.inputs.items():
+            if members & context in (mask, context & ~mask):
+                operator = "is not" if members & context == mask else "is"
+                return syntax.comparison(operator, syntax.identifier(name), NONE)
         if self.in_forward:
             for name in self.alone:
                 present = self.present[name] & context
@@ -211,7 +228,30 @@ class ClassLowering(Lowering):
 
 def own_attribute(statement: Tree) -> str:
     """Return the attribute that a statement of the constructor sets, or the empty string."""
-    return _self_attribute(statement.parts[0]) if statement.kind == "assign" and not statement.text else ""
+    if statement.kind == "assign" and not statement.text:
+        return _self_attribute(statement.parts[0])
+    return _buffer_name(statement)
+
+
+def _buffer_name(statement: Tree) -> str:
+    if statement.kind != "expression" or statement.parts[0].kind != "call":
+        return ""
+    function, *args = statement.parts[0].parts
+    is_buffer = function == syntax.dotted("self.register_buffer")
+    return args[0].text.strip("'\"") if is_buffer else ""
+
+
+def _optional_inputs(function: Function) -> dict[str, int]:
+    """Return the inputs that only some members take, by name, where the others use the name for nothing else."""
+    found: dict[str, int] = {}
+    for item in function.parameters:
+        members = members_that_take(item)
+        others = [
+            part for part in function.body if part.kind != "slot" or (members is not None and part.note & ~members)
+        ]
+        if members is not None and not any(item.name in bound_by(item_of(part)) for part in others):
+            found[item.name] = members
+    return found
 
 
 def _self_attribute(tree: Tree) -> str:
@@ -241,5 +281,8 @@ def _added(tree: Tree) -> str:
 
 
 def _built(tree: Tree) -> str:
-    name = tree.text.rpartition(":")[2].rpartition(".")[2].lower() if tree.kind == "reference" else ""
-    return name if name.isidentifier() else next(filter(None, map(_built, tree.parts)), "")
+    """Return the name of what is called."""
+    called = tree.parts[0] if tree.kind == "call" else tree
+    name = called.text.rpartition(":")[2].rpartition(".")[2].lower() if called.kind == "reference" else ""
+    is_named = tree.kind == "call" and name.isidentifier()
+    return name if is_named else next(filter(None, map(_built, tree.parts)), "")

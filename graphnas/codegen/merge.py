@@ -25,6 +25,7 @@ from graphnas.codegen.template import (
     weight,
     with_site,
 )
+from graphnas.codegen.variants import common_parameters, with_fewer_variables
 
 Defaults = Callable[[str], Mapping[str, Tree]]
 """Gives the defaults of a constructor or function, by the text of its reference."""
@@ -32,6 +33,8 @@ Defaults = Callable[[str], Mapping[str, Tree]]
 _VARIADIC = ("torch.nn:Sequential",)
 _ANY_SEQUENCE = ("torch:", "torch.nn.functional:")
 """Functions that make no difference between a tuple and a list of numbers."""
+
+_SELF = syntax.identifier("self")
 
 _CELLS = 4096
 """Most pairs of items that one alignment compares; beyond, only what is equal at both ends is shared."""
@@ -47,10 +50,19 @@ class Merger:
         defaults: The defaults of what is called.
         base: What the class derives from, as the text of a reference.
         holes: Whether constants may become parameters. Without, only what is equal is shared.
+        optional: Gives the inputs of a child that it need not be given, by position, with their defaults.
     """
 
-    def __init__(self, defaults: Defaults, base: str = "", *, holes: bool = True) -> None:
+    def __init__(
+        self,
+        defaults: Defaults,
+        base: str = "",
+        *,
+        holes: bool = True,
+        optional: Callable[[str], Mapping[Any, Tree]] = lambda name: {},
+    ) -> None:
         self.defaults = defaults
+        self.optional = optional
         self.base = base
         self.holes = holes
         self.owner = ""
@@ -58,11 +70,30 @@ class Merger:
         self.takes_any_sequence = False
 
     def function(self, left: Function, right: Function, masks: tuple[int, int]) -> Function | None:
-        """Return both methods as one, None if their signatures differ."""
-        if left._replace(body=()) != right._replace(body=()):
+        """Return both methods as one, None if their signatures differ in more than further inputs of one of them."""
+        parameters = common_parameters(left, right, masks)
+        bare = [item._replace(body=(), parameters=()) for item in (left, right)]
+        if parameters is None or bare[0] != bare[1]:
             return None
         self.rank = 2 if left.name.startswith("forward") else 1
-        return left._replace(body=self.sequence(left.body, right.body, masks))
+        body = self.sequence(left.body, right.body, masks)
+        if self.rank == 2:
+            body = self._with_fewer_variables(left.body, right.body, masks, body)
+        return left._replace(body=body, parameters=parameters)
+
+    def _with_fewer_variables(
+        self, left: tuple[Tree, ...], right: tuple[Tree, ...], masks: tuple[int, int], merged: tuple[Tree, ...]
+    ) -> tuple[Tree, ...]:
+        """Return what is merged from bodies that give up variables of their own, if that is shorter."""
+        least = sum(map(weight, merged))
+        for mine, other in (
+            *((item, right) for item in with_fewer_variables(left, right)),
+            *((left, item) for item in with_fewer_variables(right, left)),
+        ):
+            found = self.sequence(mine, other, masks)
+            if sum(map(weight, found)) < least:
+                return self._with_fewer_variables(mine, other, masks, found)
+        return merged
 
     def sequence(
         self, left: Sequence[Tree], right: Sequence[Tree], masks: tuple[int, int], *, elements: bool = False
@@ -198,6 +229,8 @@ class Merger:
         if mine is None or other is None:
             return None
         known = self.defaults(called) if called != function.text or function.kind == "reference" else {}
+        if function.kind == "attribute" and function.parts[0] == _SELF and self.rank == 2:
+            known = self.optional(called)
         names = list(dict.fromkeys([*mine, *other]))
         if mine.keys() != other.keys():
             order = {name: place for place, name in enumerate(known, 1)}
@@ -213,11 +246,9 @@ class Merger:
         self.takes_any_sequence = outer
         return Tree("call", "", (function, *args)) if len(args) == len(names) else None
 
-    def _default(self, known: Mapping[str, Tree], name: str | int) -> Tree | None:
-        found = known.get(name) if isinstance(name, str) else None
-        if found is None or not isinstance(name, str):
-            return None
-        return with_site(found, Site(name, self.owner, self.rank))
+    def _default(self, known: Mapping[Any, Tree], name: str | int) -> Tree | None:
+        found = known.get(name)
+        return with_site(found, Site(name, self.owner, self.rank)) if found and isinstance(name, str) else found
 
     def _callee(self, left: Tree, right: Tree, masks: tuple[int, int]) -> Tree | None:
         if self.rank == 1 and left != right and all(item.kind in ("reference", "hole") for item in (left, right)):

@@ -38,8 +38,9 @@ class Candidate:
 
     @property
     def is_argument(self) -> bool:
-        """Whether it has a meaning of its own: it is known to the user, or the argument of a child."""
-        return bool(self.setting) or any(site.rank == 0 for site in self.sites)
+        """Whether it has a meaning of its own: it is known to the user, the argument of a child, or its class."""
+        is_class = all(value.kind == "reference" for value in self.values.values())
+        return bool(self.setting) or is_class or any(site.rank == 0 for site in self.sites)
 
     @property
     def is_width(self) -> bool:
@@ -154,7 +155,7 @@ class _Search:
                 kernel = self.numbers[base]
                 if other.is_called("kernel_size") and kernel and all(kernel[m] // 2 == n for m, n in numbers.items()):
                     yield Relation((base,), syntax.binary("//", _base(base), syntax.integer(2)))
-        if any(site.rank == 0 for site in item.sites) or math.prod(distinct) < _LEAST:
+        if any(site.rank == 0 for site in item.sites) or (len(distinct) < 3 and math.prod(distinct) < _LEAST):
             return
         known = [*self._bases(number), *self._bases(number, settings=True)]
         named = {base: values for base, other in known if other.setting and (values := self.numbers[base]) is not None}
@@ -195,7 +196,7 @@ class _Search:
     def _presences(self, number: int) -> Iterator[Relation]:
         flags = self.candidates[number].values
         for base, item in enumerate(self.candidates):
-            if base == number or base in self.found or not item.sites or item.setting:
+            if base == number or base in self.found or item.setting or not item.is_argument:
                 continue
             if any(value in (NONE, TRUE, FALSE) for value in item.values.values()):
                 continue  # None would have two meanings; a flag may follow from something else in turn
@@ -219,7 +220,7 @@ class _Search:
 
     def _negations(self, number: int, base: int) -> Iterator[Relation]:
         yes, no = self._split(number, base)
-        is_earlier = base < number or not self.candidates[base].sites
+        is_earlier = base < number or (bool(self.candidates[base].setting) and not self.candidates[number].setting)
         if is_earlier and yes and no and all(item == FALSE for item in yes) and all(item == TRUE for item in no):
             yield Relation((base,), syntax.unary("not", _base(base)))
 
@@ -249,6 +250,8 @@ def _formulas(named: Sequence[int]) -> Iterator[tuple[tuple[int, ...], Tree, Cal
         yield (a,), syntax.binary("-", twice, syntax.integer(1)), lambda x: 2 * x - 1
         whole = syntax.binary("-", twice, syntax.integer(1))
         yield (a,), syntax.binary("**", whole, syntax.integer(2)), lambda x: (2 * x - 1) ** 2
+        product = syntax.binary("*", twice, syntax.binary("-", _base(a), syntax.integer(1)))
+        yield (a,), product, lambda x: 2 * x * (x - 1)  # the middle of a table of relative positions
         for b in named:
             if a != b:
                 # A quotient that leaves a rest is none that anybody meant.

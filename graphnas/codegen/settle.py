@@ -129,7 +129,11 @@ class _Settling:
         groups = _grouped(self.uses)
         candidates = [self._candidate([self.uses[index] for index in group]) for group in groups]
         used = [item.setting for item in candidates]
-        candidates += [Candidate(item.values, (), item.name) for item in self.settings if item.name not in used]
+        candidates += [
+            Candidate(item.values, (), item.name)
+            for item in self.settings
+            if item.name not in used and all(value.kind == "literal" for value in item.values.values())
+        ]
         derived = relations(candidates, len(self.weights))
         bases = [base for relation in derived.values() for base in relation.bases]
         place = {id(self.uses[index].column): number for number, group in enumerate(groups) for index in group}
@@ -241,8 +245,9 @@ class _Settling:
                 body[1:1] = kept
             if own and not parameters and body == [_BARE]:
                 continue  # the inherited one will do
-            written = function._replace(body=tuple(body))
-            functions.append(written._replace(parameters=parameters) if own else written)
+            given = tuple(item if item.default is None else item._replace(default=NONE) for item in function.parameters)
+            written = function._replace(body=tuple(body), parameters=parameters if own else given)
+            functions.append(written)
         return tuple(functions)
 
 

@@ -23,6 +23,7 @@ from graphnas.codegen.syntax import Function, Tree
 from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
 from graphnas.errors import CodegenError, GraphNASError
 from graphnas.ir.leaves import built_on_meta
+from graphnas.ir.literal import Symbol
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
 
@@ -231,7 +232,8 @@ class _Planner:
         functions: list[Function] = []
         for mine in left.functions:
             other = others.pop(mine.name, None)
-            merged = mine if other is None else Merger(self._defaults, base.text).function(mine, other, masks)
+            merger = Merger(self._defaults, base.text, optional=self._optional_inputs)
+            merged = mine if other is None else merger.function(mine, other, masks)
             if merged is None:
                 return None
             functions.append(merged)
@@ -250,6 +252,18 @@ class _Planner:
             return getattr(built_on_meta(base), name, False) is None
         except GraphNASError:
             return False
+
+    def _optional_inputs(self, name: str) -> Mapping[int, Tree]:
+        """Return the optional inputs of a child that members of the group have in common, by position."""
+        children = [item.children[name] for item in self.group if name in item.children]
+        calls = [self.calls.get(item.key) for item in children]
+        classes = {call.parts[0].text for call in calls if call is not None and call.parts[0].kind == "reference"}
+        if len(classes) != 1 or None in calls:
+            return {}
+        functions = self.structure.classes[int(classes.pop()[1:])].functions
+        forward = next((item for item in functions if item.name == "forward"), None)
+        inputs = enumerate(() if forward is None else forward.parameters)
+        return {position: item.default for position, item in inputs if item.default is not None}
 
     def _defaults(self, target: str) -> Mapping[str, Tree]:
         if not target.startswith(":"):
@@ -308,6 +322,8 @@ def _settings(definitions: Sequence[Definition]) -> list[Setting]:
         values = [item.settings[name] for item in definitions if name in item.settings]
         if len(values) < len(definitions) or not names.is_usable(name):
             continue
+        if any(isinstance(value, Symbol) and not value.path.startswith("torch") for value in values):
+            continue  # the file does not import the user's classes to make no use of them
         found.append(Setting(name, {number: literals.write(value) for number, value in enumerate(values)}))
         if all(isinstance(value, tuple) and len(set(value)) == 1 for value in values):  # `(7, 7)`, used as 7
             found.append(Setting(name, {number: literals.write(value[0]) for number, value in enumerate(values)}))

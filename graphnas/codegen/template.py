@@ -55,6 +55,11 @@ def slot(tree: Tree, members: int) -> Tree:
     return Tree("slot", "", (tree,), members)
 
 
+def item_of(tree: Tree) -> Tree:
+    """Return the item itself, whoever has it."""
+    return tree.parts[0] if tree.kind == "slot" else tree
+
+
 def has_hole(tree: Tree) -> bool:
     """Tell whether members differ in a tree."""
     return tree.kind == "hole" or any(map(has_hole, tree.parts))

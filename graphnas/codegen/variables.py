@@ -40,12 +40,12 @@ def _renamed_from_the_start(
         return None
     known = {old: new}
     target, value = statements[start].parts
-    first = statements[start]._replace(parts=(_with_names(target, known), value))
-    between = [_with_names(statements[n], known) for n in range(start + 1, end) if n != position]
+    first = statements[start]._replace(parts=(with_names(target, known), value))
+    between = [with_names(statements[n], known) for n in range(start + 1, end) if n != position]
     behind = statements[end:]
     if behind:
         target, value = behind[0].parts
-        behind = [behind[0]._replace(parts=(target, _with_names(value, known))), *behind[1:]]
+        behind = [behind[0]._replace(parts=(target, with_names(value, known))), *behind[1:]]
     return [*statements[:start], first, *between, *behind]
 
 
@@ -62,10 +62,11 @@ def _updates(item: Statement) -> bool:
     return item.kind == "assign" and bool(item.text)
 
 
-def _with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
+def with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
+    """Return a tree with other names for some variables."""
     if tree.kind == "name":
         return known.get(tree.text, tree)
-    return tree._replace(parts=tuple(_with_names(part, known) for part in tree.parts)) if tree.parts else tree
+    return tree._replace(parts=tuple(with_names(part, known) for part in tree.parts)) if tree.parts else tree
 
 
 def append(name: Expression, value: Expression) -> Statement:
@@ -77,7 +78,7 @@ def bound_by(tree: Tree) -> Iterator[str]:
     """Yield the names that a statement binds."""
     if tree.kind in ("assign", "for"):
         yield from _bound(tree.parts[0])
-    for part in tree.parts if tree.kind in ("if", "for", "with", "block") else ():
+    for part in tree.parts if tree.kind in ("if", "for", "with", "block", "slot") else ():
         yield from bound_by(part)
 
 

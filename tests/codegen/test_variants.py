@@ -144,6 +144,51 @@ def test_classes_of_one_role_are_handed_in_to_a_sequence() -> None:
     assert "norm_layer(8)," in source
 
 
+class Masked(nn.Module):
+    """A block that only some shift, with a mask for those, and an attention that takes one."""
+
+    mask: torch.Tensor | None
+
+    def __init__(self, shift: int) -> None:
+        super().__init__()
+        self.shift = shift
+        self.attend = Attend()
+        self.register_buffer("mask", torch.arange(6.0) if shift else None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(x)
+        shifted = torch.roll(x, 1, 1) if self.shift > 0 else x
+        y: torch.Tensor = torch.tanh(shifted)
+        y = self.attend(y, mask=self.mask) * 2
+        return y + torch.sigmoid(y)
+
+
+class Attend(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        x = x.abs()
+        if mask is not None:
+            x = x * mask
+        return x + 1
+
+
+def test_an_input_that_some_calls_lack_is_optional() -> None:
+    source = source_of(lambda: Masked(0), lambda: Masked(2), lambda: Masked(0))
+    attend = methods(source, "Attend")["forward"]
+    assert "x: Tensor, mask: Tensor | None=None" in attend
+    assert "if mask is not None:" in attend
+    assert "self.attend(y, self.mask)" in methods(source, "Masked")["forward"]
+
+
+def test_a_buffer_that_some_lack_is_none_for_them() -> None:
+    source = source_of(lambda: Masked(0), lambda: Masked(2))
+    assert "self.register_buffer('mask', None)" in methods(source, "Masked")["__init__"]
+
+
+def test_a_variable_that_only_some_have_gives_way() -> None:
+    source = source_of(lambda: Masked(0), lambda: Masked(2))
+    assert "x = torch.roll(x, 1, 1)" in methods(source, "Masked")["forward"]
+
+
 def test_an_inherited_forward_is_not_replaced() -> None:
     class Path(nn.Sequential):
         def __init__(self, twice: bool) -> None:

@@ -43,10 +43,8 @@ class Bottleneck(nn.Module):
         out = self.conv3(out)
         out = self.bn3(out)
         if self.downsample is not None:
-            identity = self.downsample(x)
-            out += identity
-        else:
-            out += x
+            x = self.downsample(x)
+        out += x
         return self.relu(out)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class WindowAttention(nn.Module):
     """x: f32[32, 16, 48] -> f32[32, 16, 48]."""
 
-    def __init__(self, num_heads=12, window_size=4, offset=24, dim=192):
+    def __init__(self, num_heads, dim, window_size=4):
         super().__init__()
         self.num_heads = num_heads
         self.window_size = window_size
@@ -20,7 +20,9 @@ class WindowAttention(nn.Module):
             torch.zeros((2 * window_size - 1) ** 2, num_heads)
         )
         arange = torch.arange(window_size)
-        arange = (arange[:, None] - arange) * (2 * window_size - 1) + offset
+        arange = (arange[:, None] - arange) * (
+            2 * window_size - 1
+        ) + 2 * window_size * (window_size - 1)
         arange = arange[:, None, :, None]
         arange2 = torch.arange(window_size)
         arange = arange + (arange2[:, None] - arange2)[:, None, :]
@@ -34,7 +36,7 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.softmax = nn.Softmax(dim=-1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         B_, N, C = x.shape
         qkv = (
             self.qkv(x)
@@ -51,55 +53,12 @@ class WindowAttention(nn.Module):
         ].view(self.window_size**2, self.window_size**2, -1)
         bias = bias.permute(2, 0, 1).contiguous()
         attn = attn + bias.unsqueeze(0)
-        attn = self.softmax(attn)
-        attn = self.attn_drop(attn)
-        x = (attn @ v).transpose(1, 2).reshape(B_, N, C)
-        x = self.proj(x)
-        return self.proj_drop(x)
-
-
-class WindowAttention2(nn.Module):
-    """x: f32[32, 16, 48], mask: f32[16, 16, 16] -> f32[32, 16, 48]."""
-
-    def __init__(self, num_heads, dim):
-        super().__init__()
-        self.num_heads = num_heads
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, num_heads))
-        arange = torch.arange(4)
-        arange = (arange[:, None] - arange) * 7 + 24
-        arange = arange[:, None, :, None]
-        arange2 = torch.arange(4)
-        arange = arange + (arange2[:, None] - arange2)[:, None, :]
-        self.register_buffer("relative_position_index", arange.reshape((16, 16)))
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.attn_drop = nn.Dropout(p=0.0)
-        self.proj = nn.Linear(dim, dim)
-        self.proj_drop = nn.Dropout(p=0.0)
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.softmax = nn.Softmax(dim=-1)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        B_, N, C = x.shape
-        qkv = (
-            self.qkv(x)
-            .reshape(B_, N, 3, self.num_heads, C // self.num_heads)
-            .permute(2, 0, 3, 1, 4)
-        )
-        q = qkv[0]
-        k = qkv[1]
-        v = qkv[2]
-        q = q * 0.25
-        attn = q @ k.transpose(-2, -1)
-        bias = self.relative_position_bias_table[
-            self.relative_position_index.view(-1)
-        ].view(16, 16, -1)
-        bias = bias.permute(2, 0, 1).contiguous()
-        attn = attn + bias.unsqueeze(0)
-        nW = mask.shape[0]
-        attn = attn.view(B_ // nW, nW, self.num_heads, N, N) + mask.unsqueeze(
-            1
-        ).unsqueeze(0)
-        attn = attn.view(-1, self.num_heads, N, N)
+        if mask is not None:
+            nW = mask.shape[0]
+            attn = attn.view(B_ // nW, nW, self.num_heads, N, N) + mask.unsqueeze(
+                1
+            ).unsqueeze(0)
+            attn = attn.view(-1, self.num_heads, N, N)
         attn = self.softmax(attn)
         attn = self.attn_drop(attn)
         x = (attn @ v).transpose(1, 2).reshape(B_, N, C)
@@ -150,27 +109,19 @@ class SwinTransformerBlock(nn.Module):
         num_heads,
         input_resolution,
         window_size=4,
-        offset=None,
         drop_path=0.0,
-        size=1,
+        shift_size=0,
     ):
         super().__init__()
         self.window_size = window_size
-        self.offset = offset
         self.input_resolution = input_resolution
-        self.size = size
+        self.shift_size = shift_size
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = (
-            WindowAttention(
-                num_heads=num_heads, window_size=window_size, offset=offset, dim=dim
-            )
-            if offset is not None
-            else WindowAttention2(num_heads, dim)
-        )
+        self.attn = WindowAttention(num_heads, dim, window_size=window_size)
         self.drop_path = nn.Identity() if drop_path == 0.0 else DropPath(drop_path)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim)
-        if offset is None:
+        if shift_size > 0:
             img_mask = torch.zeros((1, input_resolution, input_resolution, 1))
             img_mask[:, 0:-4, 0:-4, :] = 0
             img_mask[:, 0:-4, -4:-2, :] = 1
@@ -181,7 +132,14 @@ class SwinTransformerBlock(nn.Module):
             img_mask[:, -2:, 0:-4, :] = 6
             img_mask[:, -2:, -4:-2, :] = 7
             img_mask[:, -2:, -2:, :] = 8
-            x = img_mask.view(1, size, 4, size, 4, 1)
+            x = img_mask.view(
+                1,
+                input_resolution // window_size,
+                4,
+                input_resolution // window_size,
+                4,
+                1,
+            )
             x = x.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 4, 4, 1)
             mask_windows = x.view(-1, 16)
             attn_mask = mask_windows.unsqueeze(1) - mask_windows.unsqueeze(2)
@@ -191,47 +149,48 @@ class SwinTransformerBlock(nn.Module):
                     attn_mask == 0, 0.0
                 ),
             )
+        else:
+            self.register_buffer("attn_mask", None)
 
     def forward(self, x: Tensor) -> Tensor:
         B, _, C = x.shape
         identity = x
         x = self.norm1(x)
         x = x.view(B, self.input_resolution, self.input_resolution, C)
-        if self.offset is None:
-            shifted_x = torch.roll(x, shifts=(-2, -2), dims=(1, 2))
-        B2, H, W, C2 = x.shape if self.offset is not None else shifted_x.shape
-        if self.offset is not None:
-            x = x.view(
-                B2,
-                H // self.window_size,
-                self.window_size,
-                W // self.window_size,
-                self.window_size,
-                C2,
-            )
-        else:
-            x = shifted_x.view(B2, H // 4, 4, W // 4, 4, C2)
+        if self.shift_size > 0:
+            x = torch.roll(x, shifts=(-2, -2), dims=(1, 2))
+        B2, H, W, C2 = x.shape
+        x = x.view(
+            B2,
+            H // self.window_size,
+            self.window_size,
+            W // self.window_size,
+            self.window_size,
+            C2,
+        )
         x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
             .view(-1, self.window_size, self.window_size, C2)
         )
         x_windows = x.view(-1, self.window_size**2, C)
-        if self.offset is not None:
-            attn_windows = self.attn(x_windows)
-        else:
-            attn_windows = self.attn(x_windows, self.attn_mask)
+        attn_windows = self.attn(x_windows, self.attn_mask)
         attn_windows = attn_windows.view(-1, self.window_size, self.window_size, C)
         B2 = attn_windows.shape[0] // (self.input_resolution // self.window_size) ** 2
         x = attn_windows.view(
-            B2, self.size, self.size, self.window_size, self.window_size, -1
+            B2,
+            self.input_resolution // self.window_size,
+            self.input_resolution // self.window_size,
+            self.window_size,
+            self.window_size,
+            -1,
         )
         x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
             .view(B2, self.input_resolution, self.input_resolution, -1)
         )
-        if self.offset is None:
+        if self.shift_size > 0:
             x = torch.roll(x, shifts=(2, 2), dims=(1, 2))
         x = x.view(B, self.input_resolution**2, C)
         x = identity + self.drop_path(x)
@@ -269,11 +228,9 @@ class BasicLayer(nn.Module):
         num_heads,
         input_resolution,
         drop_path,
-        size,
-        blocks_offset,
         blocks_drop_path,
+        shift_size,
         window_size=4,
-        offset=24,
         out_features=None,
         depth=2,
     ):
@@ -285,33 +242,22 @@ class BasicLayer(nn.Module):
                     num_heads,
                     input_resolution,
                     window_size=window_size,
-                    offset=offset,
                     drop_path=drop_path,
-                    size=size,
                 ),
                 SwinTransformerBlock(
                     dim,
                     num_heads,
                     input_resolution,
                     window_size=window_size,
-                    offset=blocks_offset,
                     drop_path=blocks_drop_path,
-                    size=size,
+                    shift_size=shift_size,
                 ),
                 *(
                     [
-                        SwinTransformerBlock(
-                            192, 12, 4, offset=24, drop_path=0.05454545454545456
-                        ),
-                        SwinTransformerBlock(
-                            192, 12, 4, offset=24, drop_path=0.06363636363636364
-                        ),
-                        SwinTransformerBlock(
-                            192, 12, 4, offset=24, drop_path=0.07272727272727274
-                        ),
-                        SwinTransformerBlock(
-                            192, 12, 4, offset=24, drop_path=0.08181818181818182
-                        ),
+                        SwinTransformerBlock(192, 12, 4, drop_path=0.05454545454545456),
+                        SwinTransformerBlock(192, 12, 4, drop_path=0.06363636363636364),
+                        SwinTransformerBlock(192, 12, 4, drop_path=0.07272727272727274),
+                        SwinTransformerBlock(192, 12, 4, drop_path=0.08181818181818182),
                     ]
                     if depth == 6
                     else []
@@ -347,9 +293,8 @@ class SwinTransformer(nn.Module):
                     num_heads=3,
                     input_resolution=16,
                     drop_path=0.0,
-                    size=4,
-                    blocks_offset=None,
                     blocks_drop_path=0.009090909090909092,
+                    shift_size=2,
                     out_features=96,
                 ),
                 BasicLayer(
@@ -357,9 +302,8 @@ class SwinTransformer(nn.Module):
                     num_heads=6,
                     input_resolution=8,
                     drop_path=0.018181818181818184,
-                    size=2,
-                    blocks_offset=None,
                     blocks_drop_path=0.02727272727272728,
+                    shift_size=2,
                     out_features=192,
                 ),
                 BasicLayer(
@@ -367,9 +311,8 @@ class SwinTransformer(nn.Module):
                     num_heads=12,
                     input_resolution=4,
                     drop_path=0.03636363636363637,
-                    size=1,
-                    blocks_offset=24,
                     blocks_drop_path=0.045454545454545456,
+                    shift_size=0,
                     out_features=384,
                     depth=6,
                 ),
@@ -378,11 +321,9 @@ class SwinTransformer(nn.Module):
                     num_heads=24,
                     input_resolution=2,
                     drop_path=0.09090909090909091,
-                    size=1,
-                    blocks_offset=4,
                     blocks_drop_path=0.1,
+                    shift_size=0,
                     window_size=2,
-                    offset=4,
                 ),
             ]
         )
