@@ -13,16 +13,16 @@ from collections.abc import Iterator, Mapping
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.infer import leaf_module
 from graphnas.ir.literal import Literal, Value
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec
 from graphnas.ir.types import TensorType
-from graphnas.mutators.inherit.steps import is_uniform
+from graphnas.mutators.inherit.steps import is_uniform, repeated
 from graphnas.mutators.widths.roles import is_summed
 
 _WEIGHTED = frozenset(
     {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 )
 _PRODUCTS = frozenset({"matmul", "bmm", "mm", "mv", "baddbmm", "addmm", "einsum"})
-_MEANS = frozenset({"layer_norm", "rms_norm", "group_norm", "mean", "var", "std", "var_mean"})
+_MEANS = frozenset({"layer_norm", "rms_norm", "mean", "var", "std", "var_mean"})
 _MIXING = frozenset(
     {
         "softmax",
@@ -42,12 +42,12 @@ _MIXING = frozenset(
 _MODULES: Mapping[str, str] = {
     "LayerNorm": "layer_norm",
     "RMSNorm": "rms_norm",
-    "GroupNorm": "group_norm",
     "Softmax": "softmax",
     "LogSoftmax": "log_softmax",
     "LocalResponseNorm": "local_response_norm",
     "Bilinear": "bilinear",
 }
+_REGROUPED = "normalises groups that other channels would be in"
 _ONLY_LAST = frozenset({"layer_norm", "rms_norm"})
 
 
@@ -65,11 +65,11 @@ def lost(before: Definition, after: Definition, weights: Mapping[str, Literal]) 
                 return f"{name} has fewer channels"
             if step[0] == "resize" and is_summed(after, name, step[1]) is None:
                 return f"it is not known how {name} is applied"
+    return next(_lost(before, after, "", weights), "")
+
+
+def _lost(before: Definition, after: Definition, path: str, weights: Mapping[str, Literal]) -> Iterator[str]:
     even = all(is_uniform(step[3]) for steps in weights.values() for step in steps if step[0] == "resize")
-    return next(_lost(before, after, "", even), "")
-
-
-def _lost(before: Definition, after: Definition, path: str, even: bool) -> Iterator[str]:
     if before.key == after.key:
         return
     for old_graph, new_graph in zip(before.graphs, after.graphs, strict=True):
@@ -78,14 +78,34 @@ def _lost(before: Definition, after: Definition, path: str, even: bool) -> Itera
             if isinstance(child, Definition):
                 continue
             changed = _changed(old_graph, new_graph, old, new)
-            if any(changed):
+            if isinstance(child, ModuleSpec) and child.type == "GroupNorm" and any(changed):
+                below = f"{path}.{old.operation.target}" if path else old.operation.target
+                if not _keeps_groups(child, after.child(new.operation.target), weights.get(f"{below}.weight", ())):
+                    yield f"{path}:{old.name} {_REGROUPED}"
+            elif any(changed):
                 why = _why(old_graph, old, child, changed, even)
                 if why:
                     yield f"{path}:{old.name} {why}"
     for name, child in before.children.items():
         other = after.children[name]
         if isinstance(child, Definition) and isinstance(other, Definition):
-            yield from _lost(child, other, f"{path}.{name}" if path else name, even)
+            yield from _lost(child, other, f"{path}.{name}" if path else name, weights)
+
+
+def _keeps_groups(old: ModuleSpec, new: Child, steps: Literal) -> bool:
+    """Tell whether each group of a GroupNorm repeats all channels of one group before, equally often."""
+    resizes = [step[3] for step in steps if step[0] == "resize"]
+    if len(resizes) != 1 or not isinstance(new, ModuleSpec):
+        return False
+    before, after = leaf_module(old), leaf_module(new)
+    sources, size = repeated(resizes[0]), before.num_channels // before.num_groups  # type: ignore[operator]
+    length = after.num_channels // after.num_groups  # type: ignore[operator]  # attributes of a GroupNorm
+    for start in range(0, len(sources), length):
+        part = sources[start : start + length]
+        counts = {source: part.count(source) for source in part}
+        if len(counts) != size or len(set(counts.values())) != 1 or len({source // size for source in part}) != 1:
+            return False
+    return True
 
 
 def _changed(old_graph: Graph, new_graph: Graph, old: Node, new: Node) -> list[tuple[int, ...]]:
@@ -113,6 +133,8 @@ def _why(graph: Graph, node: Node, child: ModuleSpec | None, changed: list[tuple
         return "multiplies repeated channels with each other" if _sums(node, changed) else ""
     if name == "scaled_dot_product_attention":
         return "compares keys and queries of repeated channels" if -1 in changed[0] else ""
+    if name == "group_norm":
+        return _REGROUPED
     if name in _MEANS and not even and _concerns(name, child, node, graph, changed[0]):
         return "takes means over channels that are not repeated equally often"
     if name in _MIXING and _concerns(name, child, node, graph, changed[0]):
@@ -145,7 +167,7 @@ def _concerns(name: str, child: ModuleSpec | None, node: Node, graph: Graph, cha
     if name in _ONLY_LAST:
         shape = leaf_module(child).normalized_shape if child is not None else node.args[1]
         return any(-index <= len(shape) for index in changed)  # type: ignore[arg-type]  # a tuple of sizes
-    if name in ("group_norm", "local_response_norm", "bilinear"):
+    if name in ("local_response_norm", "bilinear"):
         return True
     dims = getattr(leaf_module(child), "dim", None) if child is not None else _dims(node)
     if dims is None:

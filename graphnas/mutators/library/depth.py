@@ -105,17 +105,30 @@ class Deepen(SiteMutator[Site]):
 
 
 def _layer_before(model: Rewriter, site: Site) -> str:
-    """Return the class of the layer whose result an activation is given, perhaps by way of a normalisation."""
+    """Return the class of the layer that suits the values at an activation, as far as its neighbours tell.
+
+    They are the layer or the BatchNorm that it stands behind, perhaps by way of another normalisation, and those that
+    take its result.
+    """
     definition = model.definition(site.path)
     node: Node | None = site.node
+    neighbours: list[Node] = []
     for _ in range(4):
         values = node.inputs if node is not None else ()
         node = site.graph.producer(values[0]) if values else None
-        if node is None or node.operation.kind != "module":
-            return ""
-        child = definition.child(node.operation.target)
-        if isinstance(child, ModuleSpec) and child.type in (*CONVOLUTIONS, "Linear"):
-            return child.type
+        if node is None or node.operation.kind in ("attribute", "training"):
+            break
+        neighbours.append(node)
+        if node.operation.kind != "module":
+            break
+    for node in (*neighbours, *site.uses):
+        child = definition.child(node.operation.target) if node.operation.kind == "module" else None
+        name = child.type if isinstance(child, ModuleSpec) else node.operation.target.rpartition(":")[2]
+        if name in (*CONVOLUTIONS, "Linear"):
+            return name
+        if name.startswith(("BatchNorm", "batch_norm")) and isinstance(node.type, TensorType):
+            rank = len(node.type.shape) - 2
+            return f"Conv{rank}d" if rank > 0 else "Linear"
     return ""
 
 
@@ -170,7 +183,7 @@ def silenced(model: Rewriter, path: str) -> dict[str, tuple[Literal, ...]]:
 _ZERO_AT_ZERO = ("relu", "relu6", "gelu", "silu", "tanh", "hardswish", "mish", "elu", "celu", "selu", "leaky_relu")
 _MOVING = frozenset(
     {"view", "reshape", "transpose", "permute", "flatten", "contiguous", "getitem", "dropout", "squeeze", "unsqueeze"}
-    | {"roll", "truediv", "div", "mul"}
+    | {"roll", "truediv", "div", "mul", "chunk", "split", "unbind"}
 )
 _LAYERS = frozenset(
     {"Linear", "GroupNorm", "LayerNorm", "RMSNorm"}
@@ -192,12 +205,17 @@ def _zeroed(model: Rewriter, path: str, graph: Graph, value: Value) -> list[str]
     if operation.kind == "attribute":
         return [join(path, operation.target)]
     child = model.definition(path).child(operation.target) if operation.kind == "module" else None
-    below = join(path, operation.target)
+    below, name = join(path, operation.target), operation.target.rpartition(":")[2]
     if isinstance(child, Definition):
-        inner = child.forwards[operation.forward].eval
-        if isinstance(inner.output, Value) and inner.producer(inner.output) is not None:
-            return _zeroed(model, below, inner, inner.output)
-        return _zeroed(model, path, graph, node.inputs[0])
+        return _zeroed_within(model, path, graph, node, child, child.forwards[operation.forward].eval.output)
+    if name == "getitem" and isinstance(node.args[0], Value):
+        producer = graph.producer(node.args[0])
+        called = producer is not None and producer.operation.kind == "module"
+        callee = model.definition(path).child(producer.operation.target) if producer is not None and called else None
+        if producer is not None and isinstance(callee, Definition):
+            output = callee.forwards[producer.operation.forward].eval.output
+            item = output[node.args[1]] if isinstance(output, tuple) and type(node.args[1]) is int else output
+            return _zeroed_within(model, path, graph, producer, callee, item)
     if child is not None and child.type in _LAYERS:
         names = [name for name, item in state_of(child).items() if item.storage == "parameter"]
         if not names:
@@ -205,16 +223,31 @@ def _zeroed(model: Rewriter, path: str, graph: Graph, value: Value) -> list[str]
         return [join(below, name) for name in names]
     if child is not None and child.type == "MultiheadAttention":
         return [join(below, f"out_proj.{name}") for name in ("weight", "bias") if f"out_proj.{name}" in state_of(child)]
-    name = operation.target.rpartition(":")[2]
     if child is None and name == "mul":
         weights = [item for item in node.inputs if _is_parameter(graph, item)]
         return _zeroed(model, path, graph, weights[0] if weights else node.inputs[0])
     passes = activation_of(operation, child) in _ZERO_AT_ZERO or (
         child.type.startswith(("Dropout", "Identity")) if child is not None else name in _MOVING
     )
-    if not passes or not node.inputs:
+    if not passes or not node.inputs or (name != "mul" and child is None and node.args[:1] != node.inputs[:1]):
         raise MutationError(f"{site}: it is not known how {operation} becomes zero", site=site)
     return _zeroed(model, path, graph, node.inputs[0])
+
+
+def _zeroed_within(
+    model: Rewriter, path: str, graph: Graph, node: Node, child: Definition, output: object
+) -> list[str]:
+    """Return what has to be zero for a part of what a definition returns to be zero."""
+    inner = child.forwards[node.operation.forward].eval
+    if not isinstance(output, Value):
+        raise MutationError(f"{path}:{node.name} returns several values, or none", site=f"{path}:{node.name}")
+    if inner.producer(output) is not None:
+        return _zeroed(model, join(path, node.operation.target), inner, output)
+    place = [item.name for item in inner.inputs].index(output.name)  # it returns what it is given
+    given = node.kwargs.get(output.name, node.args[place] if place < len(node.args) else None)
+    if not isinstance(given, Value):
+        raise MutationError(f"{path}:{node.name} returns a constant", site=f"{path}:{node.name}")
+    return _zeroed(model, path, graph, given)
 
 
 def _is_parameter(graph: Graph, value: Value) -> bool:

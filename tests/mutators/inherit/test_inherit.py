@@ -213,6 +213,56 @@ def test_what_cannot_be_preserved_is_refused_with_the_reason(mix: str, factor: f
     torch.testing.assert_close(module(x), net(x))
 
 
+@pytest.mark.parametrize(("groups", "factor", "is_kept"), [(1, 2.0, True), (2, 2.0, False), (4, 1.5, False)])
+def test_groups_of_a_norm_must_hold_the_channels_that_they_held(groups: int, factor: float, is_kept: bool) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(groups, 8), nn.Conv2d(8, 4, 1))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_()
+    x, decisions = torch.randn(2, 3, 4, 4), {"@Widen/site": ":n0", "@Widen/factor": factor}
+    mutator, model = Widen((factor,), multiple=4, preserving=True), model_of(net, x)
+    if not is_kept:
+        with pytest.raises(MutationError, match=":n1 normalises groups that other channels would be in"):
+            mutator.apply(model, decisions)
+        return
+    child = mutator.apply(model, decisions)
+    module = graphnas.to_module(child)
+    inherit(net.state_dict(), child).load_into(module)
+    torch.testing.assert_close(module(x), net(x))
+
+
+def test_a_branch_through_a_module_of_several_results_is_silenced_where_it_is_used() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.value, self.out = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            weights = (x @ x.transpose(1, 2)).softmax(-1)
+            return self.out(weights @ self.value(x)), weights
+
+    class Passing(nn.Module):
+        def forward(self, scale: float, x: Tensor) -> Tensor:
+            return x * scale if self.training else x
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.attention, self.drop = nn.LayerNorm(4), Attention(), Passing()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.drop(0.5, self.attention(self.norm(x))[0])  # type: ignore[no-any-return]
+
+    net = nn.Sequential(Block(), Block()).eval()
+    x = torch.randn(2, 3, 4)
+    child = DuplicateBlock(preserving=True, label="d").apply(model_of(net, x), {"@d/site": ":n0"})
+    zeros = [name for name, steps in child.history[-1].weights.items() if steps[-1] == ("fill", 0.0)]
+    assert zeros == ["block.attention.out.weight", "block.attention.out.bias"]
+    module = graphnas.to_module(child).eval()
+    inherit(net.state_dict(), child).load_into(module)
+    assert torch.equal(module(x), net(x))
+
+
 def test_own_weights_are_shared_out_as_they_are_applied() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
