@@ -140,7 +140,7 @@ def is_droppable(node: Node) -> bool:
     if (
         operation.kind in ("module", "assign")
         or name in _RANDOM
-        or operation.target in (GRAD_SWITCH, "torch:_assert_async")
+        or operation.target in (GRAD_SWITCH, "torch:_assert", "torch:_assert_async")
         or is_in_place_operator(node)
         or is_setitem(node)
     ):

@@ -18,6 +18,7 @@ from graphnas.ir.record import is_basic_unit, record_of, recorded_so_far
 from graphnas.ir.report import OpaqueModule
 from graphnas.ir.source import place_of_error, seen_lines
 from graphnas.ir.trace.admit import HostRandomness, compares_mode, forced_modes, refuse_unfit
+from graphnas.ir.trace.batch import check_batch
 from graphnas.ir.trace.caches import Kept, put_back, take_off
 from graphnas.ir.trace.custom import gradient_note
 from graphnas.ir.trace.definitions import Builder, Calls
@@ -396,8 +397,8 @@ class _Session:
             take_off(module, self.stays)
             paths = module_paths(module)
         builder = Builder(module, paths, eval_calls, train_calls, self.is_leaf, self.spec, self.base, eval_only)
-        root = builder.build()
-        builder.notes[:0] = self.interface
+        root, held = check_batch(builder.build())
+        builder.notes[:0] = (*self.interface, *filter(None, [held]))
         builder.notes += [f"{place}: a check that hangs on data is not part of the source" for place in self.dropped]
         if eval_only:
             builder.notes.append(f"only eval mode was traced, train mode is refused: {self.eval_only}")
