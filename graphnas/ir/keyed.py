@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -38,6 +38,12 @@ class Keyed:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self  # nothing in it changes, and a deep nest would take a deep stack
 
 
 def content_key(item: Keyed) -> str:

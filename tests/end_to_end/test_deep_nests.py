@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def test_a_deep_nest_is_known_by_key_and_fingerprint(model: Model) -> None:
     other = graphnas.trace(nest(DEPTH), (X,))
     assert (other.key, other.fingerprint) == (model.key, model.fingerprint)
     assert graphnas.trace(nest(DEPTH - 1), (X,)).fingerprint != model.fingerprint
+
+
+def test_a_copy_of_a_model_is_the_model(model: Model) -> None:
+    assert copy.deepcopy({"base": model})["base"] is copy.copy(model) is model
 
 
 def test_a_deep_nest_is_verified_printed_and_read_back(model: Model) -> None:
