@@ -30,19 +30,19 @@ from graphnas.ir.trace.leaf import CONTAINERS, base_of, depends_on_mode, is_torc
 from graphnas.ir.trace.patch import TracedFakeMode
 from graphnas.ir.trace.prepare import copy_structure, fake_meta_tensors, module_paths, refuse_hooks, too_deep, walk
 from graphnas.ir.trace.scope import Constants
+from graphnas.ir.trace.signals import (
+    LeakedValueError,
+    ModeSwitchedError,
+    OpenedLeafError,
+    UnhashableNumberError,
+    UnholdableError,
+)
 from graphnas.ir.trace.standins import StandInNeededError, Use, is_misplaced, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
 from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
 from graphnas.ir.trace.surroundings import Surroundings
 from graphnas.ir.trace.symbolic import TracedTraining
-from graphnas.ir.trace.tracer import (
-    LeakedValueError,
-    ModeSwitchedError,
-    ModuleTracer,
-    OpenedLeafError,
-    UnhashableNumberError,
-    UnholdableError,
-)
+from graphnas.ir.trace.tracer import ModuleTracer
 from graphnas.ir.trace.uncached import uncached
 
 

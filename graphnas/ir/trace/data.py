@@ -19,7 +19,7 @@ from graphnas.ir.trace.standins import StandInNeededError, missing_stand_in
 from graphnas.ir.trace.symbolic import Symbolic, TracedTraining, wrap
 
 if TYPE_CHECKING:
-    from graphnas.ir.trace.tracer import ModuleTracer
+    from graphnas.ir.trace.recorder import GraphRecorder
 
 DATA_READS = frozenset(
     {"__bool__", "__int__", "__float__", "__complex__", "__index__", "is_nonzero", "item", "tolist", "numpy"}
@@ -37,7 +37,7 @@ class DataReader:
     """
 
     def __init__(
-        self, tracer: ModuleTracer, examples: Mapping[int, torch.Tensor], builtin: Collection[tuple[int, str]] = ()
+        self, tracer: GraphRecorder, examples: Mapping[int, torch.Tensor], builtin: Collection[tuple[int, str]] = ()
     ) -> None:
         self.tracer = tracer
         self._builtin = builtin

@@ -17,9 +17,9 @@ from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
 from graphnas.ir.trace.imported import is_generated_name
+from graphnas.ir.trace.recorder import read_training
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.state import assign_attribute
-from graphnas.ir.trace.tracer import read_training
 from graphnas.ir.types import ObjectType
 
 
