@@ -14,6 +14,7 @@ from graphnas.experiment.config import RetiariiExeConfig, experiments_home
 from graphnas.experiment.engines import Space, space_from_json
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
 from graphnas.experiment.evaluators.reference import reference_to, resolve
+from graphnas.experiment.joint import with_choices_of
 from graphnas.experiment.store import DATABASE_NAME, Description
 from graphnas.experiment.strategies import Strategy
 
@@ -98,6 +99,7 @@ def rebuild(
         evaluator = evaluator_from_json(description.evaluator or {})
     if strategy is None:
         strategy = strategy_from_json(description.strategy or {})
+    space = with_choices_of(space, evaluator.choices())
     _check_domains(description, space)
     return space, evaluator, strategy
 

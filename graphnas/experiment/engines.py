@@ -10,13 +10,14 @@ import importlib.util
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from graphnas.errors import ExperimentError
 from graphnas.experiment.config import load_engine
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
+from graphnas.experiment.evaluators.base import EVALUATOR_MARK
 from graphnas.experiment.executors.base import Task
 from graphnas.mutators.domain import Decisions, Domain
 
@@ -123,6 +124,11 @@ class GraphEngine(Engine):
         return getattr(module, task.recipe["class"])()
 
 
+def of_model(decisions: Mapping[str, Any]) -> Decisions:
+    """Return the decisions without those on arguments of an evaluator."""
+    return {label: value for label, value in decisions.items() if not label.startswith(EVALUATOR_MARK)}
+
+
 @dataclass(frozen=True)
 class TrialWork:
     """What every trial does: build by an engine, judge by an evaluator. A `Workload` of the executors."""
@@ -132,7 +138,7 @@ class TrialWork:
     evaluator: Evaluator
 
     def build(self, task: Task) -> Any:
-        return load_engine(self.engine).build(self.space, task)
+        return load_engine(self.engine).build(self.space, replace(task, decisions=of_model(task.decisions)))
 
     def evaluate(self, build_model: Callable[[], Any]) -> Any:
         return self.evaluator.evaluate(build_model)

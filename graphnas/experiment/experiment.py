@@ -19,6 +19,7 @@ from graphnas.experiment.console import RunConsole, print_summary
 from graphnas.experiment.engines import Space, TrialWork, pack_work
 from graphnas.experiment.evaluators import Evaluator
 from graphnas.experiment.executors import Executor, InProcessExecutor, ProcessExecutor
+from graphnas.experiment.joint import JointSpace, with_choices_of
 from graphnas.experiment.search import Ending, Reason, Search
 from graphnas.experiment.signals import Signals
 from graphnas.experiment.store import Store
@@ -113,7 +114,8 @@ class RetiariiExperiment:
             raise ConfigError("evaluator: is missing; give one to RetiariiExperiment(...)", field="evaluator")
         if self._strategy is None:
             raise ConfigError("strategy: is missing; give one to RetiariiExperiment(...)", field="strategy")
-        self._space = describing.pick_model_space(self._base_model, self._mutators)
+        model_space = describing.pick_model_space(self._base_model, self._mutators)
+        self._space = with_choices_of(model_space, self._evaluator.choices())
         stored = describing.describe(self.id, config, self._space, self._evaluator, self._strategy)
         missing = describing.missing_forms(stored)
         if missing:
@@ -255,7 +257,8 @@ class RetiariiExperiment:
         store, space, evaluator, strategy = self._store, self._space, self._evaluator, self._strategy
         if store is None or space is None or evaluator is None or strategy is None:
             raise RuntimeError("run() and resume() complete the experiment before they start it")
-        work = TrialWork(config.execution_engine, space, evaluator)
+        models = space.model if isinstance(space, JointSpace) else space
+        work = TrialWork(config.execution_engine, models, evaluator)
         if config.log_level is not None:
             logging.getLogger("graphnas").setLevel(config.log_level.upper())
         strategy.bind(space.domains, config.seed)

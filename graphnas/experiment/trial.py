@@ -143,6 +143,11 @@ def current_trial() -> TrialContext:
     return _current
 
 
+def decisions_of_trial() -> dict[str, Any]:
+    """Return the decisions of the trial that this process is running, none outside of any."""
+    return {} if _current is None else _current.decisions
+
+
 class active_trial:  # noqa: N801  # reads as a verb phrase in `with active_trial(context):`
     """Context manager under which `context` is the trial of this process.
 

@@ -8,6 +8,11 @@ from typing import Any
 
 from graphnas.errors import ExperimentError
 from graphnas.experiment.evaluators.reference import reference_to, resolve
+from graphnas.mutators.choices.choice import Collector
+from graphnas.mutators.domain import MUTATOR_MARK
+
+EVALUATOR_MARK = f"{MUTATOR_MARK}evaluator/"
+"""What labels of an evaluator's choices begin with in decisions."""
 
 
 class Evaluator(abc.ABC):
@@ -20,6 +25,10 @@ class Evaluator(abc.ABC):
         Args:
             build_model: Returns a freshly built `nn.Module` of the candidate at each call.
         """
+
+    def choices(self) -> Collector:
+        """Return the choices among the arguments, which are searched with those of the model."""
+        return Collector()
 
     def arguments(self) -> dict[str, Any] | None:
         """Return, as JSON, what `from_arguments` builds an equal evaluator from; None where there is no such form."""

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.evaluators.base import Evaluator
+from graphnas.experiment.evaluators.base import EVALUATOR_MARK, Evaluator
 from graphnas.experiment.evaluators.reference import reference_to, resolve
+from graphnas.experiment.trial import decisions_of_trial
+from graphnas.mutators.choices.choice import Collector
+from graphnas.mutators.choices.value_choice import evaluated, inner_choices, named
 
 
 class FunctionalEvaluator(Evaluator):
@@ -19,6 +22,11 @@ class FunctionalEvaluator(Evaluator):
 
     A function of an importable module or of the running script is kept in the store by name, and keyword arguments as
     JSON. With a lambda, a closure or other arguments everything works, but `resume` must be given the evaluator again.
+
+    Keyword arguments may be value choices, or hold them: `FunctionalEvaluator(judge, lr=ValueChoice([1e-3, 1e-2]))`.
+    They are searched with those of the model, and the function gets the decided values. A choice without a label has
+    that of the argument. In decisions, labels of an evaluator begin with `@evaluator/`. Outside of a trial, such
+    arguments have their defaults.
 
     Args:
         function: What judges a model.
@@ -35,10 +43,23 @@ class FunctionalEvaluator(Evaluator):
                 field="evaluator",
             )
         self.function = function
-        self.kwargs = kwargs
+        self.kwargs = {name: named(value, name) for name, value in kwargs.items()}
+        self.choices()  # so that labels that clash are found here
 
     def evaluate(self, build_model: Callable[[], Any]) -> Any:
-        return self.function(build_model, **self.kwargs)
+        values: dict[str, Any] = {}
+        domains = self.choices().domains
+        if domains:
+            decisions = decisions_of_trial()
+            for label, domain in domains.items():
+                values[label] = decisions.get(f"{EVALUATOR_MARK}{label}", domain.default)
+        return self.function(build_model, **{name: evaluated(value, values) for name, value in self.kwargs.items()})
+
+    def choices(self) -> Collector:
+        collector = Collector()
+        for choice in inner_choices(list(self.kwargs.values())):
+            collector.declare(choice.domain, "value", choice.when)
+        return collector
 
     def arguments(self) -> dict[str, Any] | None:
         reference = reference_to(self.function)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphnas.errors import DecisionError
+from graphnas.ir.context import ContextStack, ModelNamespace
 from graphnas.mutators.choices.choice import as_decision, check_prior, choose_label
 from graphnas.mutators.choices.decided import applied, mark_decided
-from graphnas.mutators.choices.expression import Expression
+from graphnas.mutators.choices.expression import Expression, walk
 from graphnas.mutators.choices.fixed import declare_and_decide
 from graphnas.mutators.choices.numbers import Numbers
 from graphnas.mutators.choices.when import When, condition_of
@@ -31,7 +32,8 @@ class ValueChoice(Expression):
         candidates: None, bool, int, finite float, str, or tuples and lists of these, each once. Decisions spell tuples
             as lists, since they are JSON. Or a range of numbers: `int_range`, `uniform`, `loguniform`.
         prior: Probabilities of the candidates, kept for strategies.
-        label: Choices of one label are one choice. Numbered within the model if it is not given.
+        label: Choices of one label are one choice. Numbered within the model if it is not given; outside of any model,
+            an evaluator that the choice is given to names it after its argument.
         when: When the choice comes up: an expression of choices, or values by label. Else it is the first candidate.
 
     Raises:
@@ -39,7 +41,8 @@ class ValueChoice(Expression):
     """
 
     prior: tuple[float, ...] | None
-    domain: Domain
+    _domain: Domain
+    _unnamed: dict[str, Any] | None
     _condition: Condition | None
     _candidates: tuple[Any, ...] | None
 
@@ -51,9 +54,13 @@ class ValueChoice(Expression):
         label: str | None = None,
         when: When | None = None,
     ) -> Any:
-        name = choose_label(label, "ValueChoice")
         choice = super().__new__(cls)
-        choice._candidates, choice.domain = listed_candidates(candidates, name)
+        if label is None and ContextStack.get(ModelNamespace.KEY) is None:
+            choice._unnamed = {"candidates": candidates, "prior": prior, "when": when}
+            return choice
+        name = choose_label(label, "ValueChoice")
+        choice._unnamed = None
+        choice._candidates, choice._domain = listed_candidates(candidates, name)
         choice.prior = check_prior(prior, choice.domain.size, name)
         choice._condition = condition_of(when, name)
         decided, decision = declare_and_decide(choice.domain, "value", choice._condition)
@@ -64,9 +71,28 @@ class ValueChoice(Expression):
         return _restore, (type(self), self.__dict__)
 
     @property
+    def domain(self) -> Domain:
+        """What can be decided.
+
+        Raises:
+            NoContextError: It has no label yet.
+        """
+        if self._unnamed is not None:
+            ModelNamespace.current_context()
+            raise DecisionError(
+                f"{self!r} was made without a label, outside of the model that it is used in; give it one: label='...'"
+            )
+        return self._domain
+
+    @property
     def label(self) -> str:
         """The label of the decision."""
         return self.domain.label
+
+    @property
+    def when(self) -> Condition | None:
+        """When it comes up, None for always."""
+        return self._condition
 
     @property
     def candidates(self) -> tuple[Any, ...]:
@@ -93,7 +119,7 @@ class ValueChoice(Expression):
     @property
     def has_none(self) -> bool:
         """Whether None is a candidate."""
-        return self._candidates is not None and None in self._candidates
+        return self._unnamed is None and self._candidates is not None and None in self._candidates
 
     def candidate_of(self, value: Any) -> Any:
         """Return the candidate that `value`, a candidate or a decision, stands for.
@@ -151,8 +177,31 @@ class ValueChoice(Expression):
         return applied("min", *_several(values))
 
     def __repr__(self) -> str:
+        if self._unnamed is not None:
+            return f"ValueChoice({self._unnamed['candidates']!r})"
         given = self.domain.describe() if self._candidates is None else repr(list(self._candidates))
         return f"ValueChoice({given}, label={self.label!r})"
+
+
+def named(value: Any, label: str) -> Any:
+    """Return an argument with that label for a choice that has none."""
+    if isinstance(value, ValueChoice) and value._unnamed is not None:
+        return ValueChoice(label=label, **value._unnamed)
+    return value
+
+
+def inner_choices(value: Any) -> tuple[ValueChoice, ...]:
+    """Return the choices in an argument: in expressions, tuples, lists and dictionaries, at any depth."""
+    return tuple(choice for expression in walk(value) for choice in expression.inner_choices())
+
+
+def evaluated(value: Any, values: Mapping[str, Any]) -> Any:
+    """Return an argument with every expression in it replaced by its value, given a value for each label."""
+    if isinstance(value, Expression):
+        return value.evaluate({label: values[label] for label in value.labels})
+    if type(value) in (tuple, list):
+        return type(value)(evaluated(item, values) for item in value)
+    return {name: evaluated(item, values) for name, item in value.items()} if type(value) is dict else value
 
 
 def listed_candidates(candidates: Any, label: str) -> tuple[tuple[Any, ...] | None, Domain]:
