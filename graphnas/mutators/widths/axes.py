@@ -122,6 +122,10 @@ def _expanded(term: Term) -> list[Term]:
             found = [(*item, *inner[0]) for item in found]
         elif found == [()]:
             found = list(inner)
+        elif all(atom.pin for atom in atoms(inner)):
+            whole = Atom(size_of(inner), pin=next((atom.pin for atom in atoms(inner)), "a number that stays"))
+            factor.bound = ((whole,),)
+            found = [(*item, whole) for item in found]
         else:
             found = [item for prefix in found for item in _repeated(prefix, inner)]
     return found
@@ -139,7 +143,7 @@ def _repeated(prefix: Term, inner: Axis) -> Sequence[Term]:
 
 
 def _normal(terms: Sequence[Term]) -> Axis:
-    """Merge numbers that stand next to each other, and leave out factors of 1."""
+    """Merge numbers that stand next to each other, and equal terms; leave out factors of 1."""
     found: list[Term] = []
     for term in terms:
         factors: list[Factor] = []
@@ -150,13 +154,18 @@ def _normal(terms: Sequence[Term]) -> Axis:
                 factors[-1] *= factor
             else:
                 factors.append(factor)
-        new: Term = tuple(factors) or (1,)
-        last = found[-1] if found else ()
-        if len(new) == len(last) == 1 and isinstance(new[0], int) and isinstance(last[0], int):
-            found[-1] = (last[0] + new[0],)
+        count, rest = _counted(tuple(factors))
+        before, last = _counted(found[-1]) if found else (0, ())
+        if found and rest == last:
+            found[-1] = (before + count, *rest)
         else:
-            found.append(new)
+            found.append(tuple(factors) or (1,))
     return tuple(found)
+
+
+def _counted(term: Term) -> tuple[int, Term]:
+    """Return how often a term stands in a row, and what it is."""
+    return (term[0], term[1:]) if term and isinstance(term[0], int) else (1, term)
 
 
 def joined(parts: Sequence[Axis]) -> Axis:

@@ -173,6 +173,11 @@ def _interpolate(call: Call) -> Abstract:
 
 @transfer("unfold", "Unfold")
 def _unfold(call: Call) -> Abstract:
+    axes = call.tensor(0).axes
+    if len(call.shape) == len(axes) + 1:  # the method, which slides a window along one dimension
+        dim = dims(call.integer(1, "dimension"), len(axes))[0]
+        call.fix(axes[dim])
+        return Tensor((*axes[:dim], number(call.shape[dim]), *axes[dim + 1 :], number(call.shape[-1])))
     if len(call.shape) != 3:
         raise UnknownCall
     batch, channels, *spatial = call.tensor(0).axes
@@ -251,12 +256,19 @@ def _einsum(call: Call) -> Abstract:
 @transfer("scaled_dot_product_attention")
 def _attention(call: Call) -> Abstract:
     query, key, value = (call.tensor(index, name) for index, name in enumerate(("query", "key", "value")))
-    if call.value(7, "enable_gqa", False):
-        raise UnknownCall
     call.same(query.axes[-1], key.axes[-1])
     call.same(key.axes[-2], value.axes[-2])
     parts = [Tensor(item.axes[:-2]) for item in (query, key, value)]
-    batch = call.broadcast(parts) if parts[0].axes else ()
+    if call.value(7, "enable_gqa", False):  # so many heads of the query to each of the others
+        heads, shared = query.axes[-3], key.axes[-3]
+        groups, each = factor(heads, size_of(heads) // size_of(shared), call.why)
+        call.fix(each)
+        call.same(groups, shared)
+        call.same(value.axes[-3], shared)
+        call.broadcast([Tensor(item.axes[:-1]) for item in parts])
+        batch = parts[0].axes
+    else:
+        batch = call.broadcast(parts) if parts[0].axes else ()
     mask = call.optional_tensor(3, "attn_mask")
     if mask is not None:
         call.broadcast([Tensor((*batch, query.axes[-2], key.axes[-2])), mask])

@@ -25,8 +25,8 @@ _ELEMENTS = (
     "bernoulli softmax log_softmax softmin cumsum cumprod logcumsumexp normalize flip sort gumbel_softmax masked_fill "
     "masked_scatter tril triu fill zero copy normal uniform trunc_normal exponential zeros_like ones_like empty_like "
     "full_like rand_like randn_like dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout "
-    "to type float double half bfloat16 int long bool cpu cuda contiguous clone detach requires_grad type_as data real "
-    "view_as_elements identity deepcopy alias kaiming_normal kaiming_uniform xavier_normal xavier_uniform constant "
+    "to type float double half bfloat16 int long bool cpu cuda contiguous clone detach requires_grad_ type_as data "
+    "real identity kaiming_normal kaiming_uniform xavier_normal xavier_uniform constant "
     "orthogonal expand_as ones_ zeros_ eye_ dirac sparse "
     "fft fftn fft2 ifft ifftn ifft2 as_tensor QuantStub DeQuantStub Identity"
 )
@@ -149,7 +149,7 @@ def _length(call: Call) -> Abstract:
 
 
 @transfer("dim", "ndim", "ndimension", "dtype", "device", "is_cuda", "is_floating_point", "is_complex", "itemsize")
-@transfer("requires_grad_", "layout", "is_contiguous", "get_device", "is_tensor", "isinstance", "finfo", "iinfo")
+@transfer("requires_grad", "layout", "is_contiguous", "get_device", "is_tensor", "isinstance", "finfo", "iinfo")
 @transfer("is_nested", "is_sparse", "is_quantized", "element_size", "names", "is_autocast_enabled", "set_grad_enabled")
 @transfer("is_grad_enabled", "get_default_dtype", "manual_seed", "_assert", "_assert_async", "_set_grad_enabled")
 def _metadata(call: Call) -> Abstract:
@@ -189,6 +189,13 @@ def _reduce(call: Call) -> Abstract:
         return Tensor(tuple(axis for index, axis in enumerate(axes) if index not in reduced))
 
     return call.each(make)
+
+
+@transfer("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy")
+def _loss(call: Call) -> Abstract:
+    """What is compared has the same widths; the loss itself is a scalar, or has them too."""
+    axes = call.broadcast([call.tensor(0), call.tensor(1, "target")])
+    return Tensor(axes if call.shape else ())
 
 
 @transfer("item", "tolist")

@@ -225,11 +225,11 @@ def _repeat_interleave(call: Call) -> Abstract:
 
 @transfer("cat", "concat", "concatenate", "hstack", "vstack")
 def _cat(call: Call) -> Abstract:
-    tensors = [item for item in call.rest(0, "tensors") if item != Tensor((number(0),))]
-    if call.args and isinstance(call.args[0], tuple):
-        tensors = [*call.args[0]]
-    parts = [item for item in tensors if isinstance(item, Tensor)]
-    if len(parts) < len(tensors) or not parts or call.name.endswith("stack"):
+    tensors = call.get(0, "tensors")
+    if not isinstance(tensors, tuple):
+        raise UnknownCall
+    parts = [item for item in tensors if isinstance(item, Tensor) and item.shape != (0,)]
+    if any(not isinstance(item, Tensor) for item in tensors) or not parts or call.name.endswith("stack"):
         raise UnknownCall
     rank = len(parts[0].axes)
     found = call.get(1, "dim") or call.kwargs.get("axis")

@@ -276,6 +276,28 @@ class Reordered(nn.Module):
         return self.out(y.permute(0, 2, 1, 3).reshape(b, n, 4 * y.shape[3]))  # type: ignore[no-any-return]
 
 
+class Queries(nn.Module):
+    """Four heads of queries on two of keys and values, and halves of a head that are rotated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(6, 32), nn.Linear(6, 16), nn.Linear(6, 16)
+        self.angles: Tensor
+        self.register_buffer("angles", torch.randn(7, 8))
+        self.out = nn.Linear(32, 5)
+
+    def rotated(self, x: Tensor) -> Tensor:
+        half = x.shape[-1] // 2
+        turned = torch.cat([-x[..., half:], x[..., :half]], -1)
+        return x * self.angles.cos() + turned * self.angles.sin()
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q, k, v = (layer(x).view(b, n, -1, 8).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(self.rotated(q), self.rotated(k), v, enable_gqa=True)
+        return self.out(y.transpose(1, 2).reshape(b, n, -1))  # type: ignore[no-any-return]
+
+
 class Gated(Images):
     """A gate over neighbouring channels: a convolution that slides over them keeps their number."""
 
@@ -379,6 +401,8 @@ CASES: list[tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, ...]], str
     (Attention, sequences, "embed", (48, 16)),
     (Whole, tokens, "embed", (24, 8)),
     (Reordered, sequences, "qkv", (144, 48)),
+    (Queries, sequences, "q", (48, 64)),
+    (Queries, sequences, "v", (24, 32)),
     (Twice, sequences, "embed", (24, 8)),
     (Twice, sequences, "block.0", (24, 8)),
     (Regrouped, images, "stem", (24, 32)),
