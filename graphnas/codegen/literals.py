@@ -10,8 +10,12 @@ import torch
 
 from graphnas.codegen import syntax
 from graphnas.codegen.syntax import Expression
+from graphnas.codegen.template import Site
 from graphnas.errors import CodegenError
 from graphnas.ir.literal import Argument, Construction, FrozenDict, FrozenList, Symbol, Value
+
+_SHORT = 8
+"""Most characters of a number that needs no explanation."""
 
 
 class Literals:
@@ -39,7 +43,7 @@ class Literals:
         if item is Ellipsis:
             return syntax.literal("...")
         if type(item) is float:
-            return syntax.literal(_float(item), note)
+            return syntax.literal(_root(item) if isinstance(note, Site) and note.rank == 2 else _float(item), note)
         if type(item) is str:
             return syntax.string(item)._replace(note=note)
         if type(item) is bytes:
@@ -87,6 +91,18 @@ class Literals:
             return self.write(item, note)
         parts = (None if part is None else self.write(part, note) for part in (item.start, item.stop, item.step))
         return syntax.slice_of(*parts)
+
+
+def _root(item: float) -> str:
+    """Return a number of a forward, `32**-0.5` for what scales an attention, if it is that to the last digit."""
+    text = _float(item)
+    if len(text) > _SHORT and math.isfinite(item) and item > 0:
+        for exponent in (-0.5, 0.5):
+            base = round(item ** (1 / exponent)) if 1e-3 < item < 1e3 else 0
+            is_square = math.isqrt(base) ** 2 == base  # then it is the rate 1 / 55, say, or a whole number
+            if base > 1 and not is_square and float(base) ** exponent == item:
+                return f"{base}**{exponent}"
+    return text
 
 
 def _float(item: float) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graphnas.codegen import names, syntax
+from graphnas.codegen.carried import with_carried_items
 from graphnas.codegen.runs import Runs
 from graphnas.codegen.syntax import Expression, Statement, Tree
 from graphnas.codegen.template import plain, weight
@@ -47,6 +48,7 @@ def roll(
     """
     whole = [*statements, syntax.expression_statement(output)]
     whole = with_growing_lists(whole) or whole
+    whole = with_carried_items(whole, _Roller(definition, whole).shape)
     roller = _Roller(definition, whole)
     rolled = roller.roll(whole)
     while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
@@ -101,7 +103,7 @@ class _Roller:
         numbers: dict[Tree, int] = {}
 
         def number(item: Statement) -> int:
-            return numbers.setdefault(self._shape(item), len(numbers))
+            return numbers.setdefault(self.shape(item), len(numbers))
 
         runs = Runs([number(item) for item in whole], _LONGEST)
         readers: dict[str, list[int]] = {}
@@ -162,11 +164,7 @@ class _Roller:
             return tree
         parts = tuple(map(self.comprehended, tree.parts))
         tree = tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
-        if (
-            tree.kind != "list"
-            or len(parts) < 3
-            or any(self._shape(part) != self._shape(parts[0]) for part in parts[1:])
-        ):
+        if tree.kind != "list" or len(parts) < 3 or any(self.shape(part) != self.shape(parts[0]) for part in parts[1:]):
             return tree
         slots: list[_Slot] = []
         template = self._unify(parts, slots)
@@ -258,12 +256,12 @@ class _Roller:
             parts.append(part)
         return first._replace(parts=tuple(parts))
 
-    def _shape(self, tree: Tree) -> Tree:
+    def shape(self, tree: Tree) -> Tree:
         """Return a tree without what the turns of a loop may differ in."""
         if tree.kind in ("literal", "name"):
             return Tree(tree.kind)
         text = tree.text.rstrip(_DIGITS) if self._is_child(tree) else tree.text
-        return Tree(tree.kind, text, tuple(map(self._shape, tree.parts)))
+        return Tree(tree.kind, text, tuple(map(self.shape, tree.parts)))
 
     def _is_child(self, tree: Tree) -> bool:
         return tree.kind == "attribute" and tree.parts[0] == _OWN and tree.text in self.definition.children

@@ -20,7 +20,7 @@ from graphnas.codegen.merge import Merger
 from graphnas.codegen.settle import Setting, Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
+from graphnas.codegen.template import Site, generalise, plain, skeleton, weight, with_site
 from graphnas.errors import CodegenError, GraphNASError
 from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.literal import Symbol
@@ -324,7 +324,9 @@ def _settings(definitions: Sequence[Definition]) -> list[Setting]:
             continue
         if any(isinstance(value, Symbol) and not value.path.startswith("torch") for value in values):
             continue  # the file does not import the user's classes to make no use of them
-        found.append(Setting(name, {number: literals.write(value) for number, value in enumerate(values)}))
+        site = Site(name, "", 2)  # written as in a forward
+        written = {number: plain(literals.write(value, site)) for number, value in enumerate(values)}
+        found.append(Setting(name, written))
         if all(isinstance(value, tuple) and len(set(value)) == 1 for value in values):  # `(7, 7)`, used as 7
             found.append(Setting(name, {number: literals.write(value[0]) for number, value in enumerate(values)}))
     return found

@@ -150,8 +150,8 @@ def weight(tree: Tree) -> int:
     own = _WEIGHTS.get(tree.kind, 1)
     if tree.kind == "reference":
         own += tree.text.startswith("torch") + tree.text.count(".") - tree.text.startswith("torch.nn")
-    elif tree.kind == "literal" and tree.text.startswith("-"):
-        own = 3
+    elif tree.kind == "literal" and tree.text[0] in "-0123456789":
+        own = 6 if "**-" in tree.text else 3 if not tree.text[0].isdigit() or "**" in tree.text else 1
     elif tree.kind == "subscript" and len(tree.parts) > 2:
         own = 2
     elif tree.kind == "comprehension":

@@ -136,10 +136,10 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList([BertLayer() for _ in range(4)])
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> tuple:
-        layer_outputs = self.layer[0](hidden_states, attention_mask)
-        for layer in self.layer[1:]:
-            layer_outputs = layer(layer_outputs[0], attention_mask)
-        return layer_outputs[0], None
+        for layer in self.layer:
+            layer_outputs = layer(hidden_states, attention_mask)
+            hidden_states = layer_outputs[0]
+        return hidden_states, None
 
 
 class BertPooler(nn.Module):

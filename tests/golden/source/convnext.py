@@ -84,18 +84,19 @@ class ConvNeXt(nn.Module):
                     nn.Conv2d(3, 48, kernel_size=4, stride=4),
                     LayerNorm(48, data_format="channels_first"),
                 ),
-                nn.Sequential(
-                    LayerNorm(48, data_format="channels_first"),
-                    nn.Conv2d(48, 96, kernel_size=2, stride=2),
-                ),
-                nn.Sequential(
-                    LayerNorm(96, data_format="channels_first"),
-                    nn.Conv2d(96, 192, kernel_size=2, stride=2),
-                ),
-                nn.Sequential(
-                    LayerNorm(192, data_format="channels_first"),
-                    nn.Conv2d(192, 384, kernel_size=2, stride=2),
-                ),
+                *[
+                    nn.Sequential(
+                        LayerNorm(normalized_shape, data_format="channels_first"),
+                        nn.Conv2d(
+                            normalized_shape, out_channels, kernel_size=2, stride=2
+                        ),
+                    )
+                    for normalized_shape, out_channels in (
+                        (48, 96),
+                        (96, 192),
+                        (192, 384),
+                    )
+                ],
             ]
         )
         self.stages = nn.ModuleList(
@@ -111,15 +112,20 @@ class ConvNeXt(nn.Module):
                     Block(96, drop_path=0.029411764815449715),
                 ),
                 nn.Sequential(
-                    Block(192, drop_path=0.03529411926865578),
-                    Block(192, drop_path=0.04117647185921669),
-                    Block(192, drop_path=0.0470588244497776),
-                    Block(192, drop_path=0.052941177040338516),
-                    Block(192, drop_path=0.05882352963089943),
-                    Block(192, drop_path=0.06470588594675064),
-                    Block(192, drop_path=0.07058823853731155),
-                    Block(192, drop_path=0.07647059112787247),
-                    Block(192, drop_path=0.08235294371843338),
+                    *[
+                        Block(192, drop_path=drop_path)
+                        for drop_path in (
+                            0.03529411926865578,
+                            0.04117647185921669,
+                            0.0470588244497776,
+                            0.052941177040338516,
+                            0.05882352963089943,
+                            0.06470588594675064,
+                            0.07058823853731155,
+                            0.07647059112787247,
+                            0.08235294371843338,
+                        )
+                    ]
                 ),
                 nn.Sequential(
                     Block(384, drop_path=0.0882352963089943),

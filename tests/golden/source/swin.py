@@ -254,10 +254,13 @@ class BasicLayer(nn.Module):
                 ),
                 *(
                     [
-                        SwinTransformerBlock(192, 12, 4, drop_path=0.05454545454545456),
-                        SwinTransformerBlock(192, 12, 4, drop_path=0.06363636363636364),
-                        SwinTransformerBlock(192, 12, 4, drop_path=0.07272727272727274),
-                        SwinTransformerBlock(192, 12, 4, drop_path=0.08181818181818182),
+                        SwinTransformerBlock(192, 12, 4, drop_path=drop_path)
+                        for drop_path in (
+                            0.05454545454545456,
+                            0.06363636363636364,
+                            0.07272727272727274,
+                            0.08181818181818182,
+                        )
                     ]
                     if depth == 6
                     else []

@@ -110,17 +110,22 @@ class VisionTransformer(nn.Module):
         self.pos_drop = nn.Dropout(p=0.0)
         self.blocks = nn.Sequential(
             Block(),
-            Block(drop_path=0.00909090880304575),
-            Block(drop_path=0.0181818176060915),
-            Block(drop_path=0.027272727340459824),
-            Block(drop_path=0.036363635212183),
-            Block(drop_path=0.045454543083906174),
-            Block(drop_path=0.054545458406209946),
-            Block(drop_path=0.06363636255264282),
-            Block(drop_path=0.0727272778749466),
-            Block(drop_path=0.08181818574666977),
-            Block(drop_path=0.09090909361839294),
-            Block(drop_path=0.10000000149011612),
+            *[
+                Block(drop_path=drop_path)
+                for drop_path in (
+                    0.00909090880304575,
+                    0.0181818176060915,
+                    0.027272727340459824,
+                    0.036363635212183,
+                    0.045454543083906174,
+                    0.054545458406209946,
+                    0.06363636255264282,
+                    0.0727272778749466,
+                    0.08181818574666977,
+                    0.09090909361839294,
+                    0.10000000149011612,
+                )
+            ],
         )
         self.norm = nn.LayerNorm(192, eps=1e-06)
         self.head = nn.Linear(192, 1000)
