@@ -62,6 +62,7 @@ class _Reader:
     def __init__(self, tape: Tape, is_leaf: Callable[[nn.Module], bool]) -> None:
         self.entries = tape.entries
         self.producers = tape.producers
+        self.elements = tape.elements
         self.constructions = tape.constructions
         self.is_leaf = is_leaf
         self.changes: dict[int, list[int]] = {}
@@ -92,7 +93,9 @@ class _Reader:
     def origin(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the tensor on the tape that `tensor` is, or is a parameter made of."""
         if id(tensor) in self.producers:
-            return tensor
+            # `pickle` makes an empty tensor, and puts memory under it by a call that nobody is told of.
+            is_as_made = self.elements.get(id(tensor), tensor.numel()) == tensor.numel()
+            return tensor if is_as_made else None
         for made in reversed(self.made.get(storage(tensor), ())):
             same = made.shape == tensor.shape and made.stride() == tensor.stride()
             if same and made.storage_offset() == tensor.storage_offset() and self._is_new(made, storage(tensor)):
@@ -101,7 +104,7 @@ class _Reader:
 
     def _is_new(self, made: torch.Tensor, place: int) -> bool:
         """Tell whether a tensor was made on the tape, and is no view of one that was there before."""
-        if id(made) not in self.producers:
+        if id(made) not in self.producers or self.elements.get(id(made), made.numel()) != made.numel():
             return False
         return all(
             storage(item) != place or self._is_new(item, place)

@@ -65,6 +65,7 @@ class Tape(TorchFunctionMode):
         super().__init__()
         self.entries: list[Entry] = []
         self.producers: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self.elements: dict[int, int] = {}
         self.constructions: dict[int, int] = {}
         self._moment = 0
         self._pauses = 0
@@ -133,6 +134,7 @@ class Tape(TorchFunctionMode):
             for position, tensor in _positions(result):
                 if id(tensor) not in given:  # `x.to(x.dtype)` is `x`
                     self.producers[id(tensor)] = (index, position)
+                    self.elements[id(tensor)] = tensor.numel()
 
 
 def storage(tensor: torch.Tensor) -> int:

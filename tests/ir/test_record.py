@@ -315,3 +315,13 @@ def test_what_is_changed_before_it_is_registered_is_changed_after_it_is_built() 
     built = to_module(trace(net, torch.randn(1, 2)))
     assert list(built.state_dict()) == list(net.state_dict())
     assert not any(built.get_parameter(f"zeros.{index}.weight").any() for index in range(2))
+
+
+def test_what_is_read_from_a_pickle_while_recording_is_no_initialisation() -> None:
+    saved = pickle.dumps(nn.Sequential(nn.Linear(3, 3)))
+    with recording():
+        net = nn.Sequential(pickle.loads(saved))
+    built = to_module(trace(net, torch.randn(2, 3)))
+    built.load_state_dict(net.state_dict())
+    x = torch.randn(4, 3)
+    assert torch.equal(built(x), net(x))
