@@ -201,6 +201,11 @@ def _names(instructions: list[dis.Instruction]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def is_called_by_user(depth: int) -> bool:
+    """Tell whether the function so many calls above the one that asks belongs to neither torch nor graphnas."""
+    return not sys._getframe(depth + 1).f_code.co_filename.startswith(_SKIPPED)
+
+
 def running_code() -> tuple[dict[str, Any], tuple[str, ...]] | None:
     """Return the globals of the user's code that is running, and the names that it uses; None if there is none."""
     frame = _user_frame()

@@ -143,3 +143,29 @@ def test_a_seed_that_a_forward_sets_is_refused_and_undone() -> None:
     with pytest.raises(TraceError, match="the root Net uses a seed of its own for torch"):
         trace(Net(seeded), torch.randn(2, 3, generator=torch.Generator()))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def notes_of(compute: Callable[[Net, Any], Any], given: Any) -> tuple[str, ...]:
+    report = trace(Net(compute), (given,)).report
+    assert report is not None
+    return report.notes
+
+
+def test_the_report_says_that_inputs_are_changed_and_the_source_leaves_them() -> None:
+    def changing(net: Net, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        batch["y"] = batch["x"] * 2
+        return batch
+
+    def reading(net: Net, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**batch, "y": batch["x"] * 2}
+
+    note = "lists or dictionaries that the model is given, and changes, are as before in the source"
+    assert note in notes_of(changing, {"x": torch.randn(2, 3)})
+    assert note not in notes_of(reading, {"x": torch.randn(2, 3)})
+
+
+def test_the_report_says_where_code_asks_for_gradients() -> None:
+    def asking(net: Net, x: Tensor) -> Tensor:
+        return x * 2 if x.requires_grad else x
+
+    assert "a value of the forward is taken to require no gradients" in notes_of(asking, torch.randn(2, 3))[0]

@@ -39,7 +39,7 @@ from graphnas.ir.trace.signals import (
 )
 from graphnas.ir.trace.standins import StandInNeededError, Use, is_misplaced, stand_ins
 from graphnas.ir.trace.state import shared_memory, state_writes, writes_in_place
-from graphnas.ir.trace.structure import leaves, map_leaves, special_classes
+from graphnas.ir.trace.structure import leaves, map_leaves, parts_of, special_classes
 from graphnas.ir.trace.surroundings import Surroundings
 from graphnas.ir.trace.symbolic import TracedTraining
 from graphnas.ir.trace.tracer import ModuleTracer
@@ -269,6 +269,7 @@ class _Session:
         randomness = HostRandomness()
         surroundings = Surroundings(copied, paths)
         args, kwargs = map_leaves((self.args, self.kwargs), partial(_fake, mode=fake_mode, real=examples))
+        given = _contents((args, kwargs))
         try:
             with stand_ins(self.replaced.values()):
                 result = tracer.run(args, kwargs)
@@ -296,6 +297,18 @@ class _Session:
         self.functions.update(tracer.functions)
         self.loose |= tracer.loose_parameters
         self.interface.update(dict.fromkeys(_changed_classes(result)))
+        left = _contents((args, kwargs))
+        if len(left) != len(given) or any(a[0] != b[0] or a[1] is not b[1] for a, b in zip(left, given, strict=True)):
+            self.interface[
+                "lists or dictionaries that the model is given, and changes, are as before in the source"
+            ] = None
+        self.interface.update(
+            (
+                f"{place}: a value of the forward is taken to require no gradients, and the source has no other branch",
+                None,
+            )
+            for place in tracer.gradient_reads
+        )
         return tracer
 
     def _check_memory(self, tracer: ModuleTracer) -> None:
@@ -478,6 +491,14 @@ def _fake(value: Any, mode: FakeTensorMode, real: dict[int, torch.Tensor]) -> An
     fake = mode.from_tensor(value.detach().view_as(value))
     real[id(fake)] = value
     return fake
+
+
+def _contents(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:
+    """Return the places and leaves of nested inputs."""
+    parts = parts_of(value)
+    return (
+        [(place, value)] if parts is None else [pair for key, part in parts for pair in _contents(part, (*place, key))]
+    )
 
 
 def _changed_classes(result: Any) -> Iterator[str]:

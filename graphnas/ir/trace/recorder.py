@@ -40,6 +40,7 @@ class GraphRecorder(torch.fx.Tracer):
         read: Tensors of modules that were read, by identity.
         unwritable: Paths of constants that stand for more than one tensor, or for a new one in each call.
         loose_parameters: Paths of modules that use parameters which belong to no module of the model.
+        gradient_reads: Places at which the user's code asks whether a value that it computed requires gradients.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class GraphRecorder(torch.fx.Tracer):
         self.read: dict[int, torch.Tensor] = {}
         self.unwritable: dict[str, None] = {}
         self.loose_parameters: dict[str, None] = {}
+        self.gradient_reads: dict[str, None] = {}
         self._constant_of: dict[str, torch.Tensor] = {}
         self._is_repeated = is_repeated
         self._scope: Scope | None = None

@@ -28,7 +28,7 @@ from graphnas.ir.calls import canonical_call, is_getter, is_impure, without_defa
 from graphnas.ir.effects import RESHAPING
 from graphnas.ir.literal import FrozenDict
 from graphnas.ir.protocols import Expansion, expansion_of
-from graphnas.ir.source import Place, boundary, current_place
+from graphnas.ir.source import Place, boundary, current_place, is_called_by_user
 from graphnas.ir.trace.admit import HostRandomness, forward_of_wrapper, plain_surroundings
 from graphnas.ir.trace.arguments import bind_arguments, own_tensors, plain_argument
 from graphnas.ir.trace.custom import running_function
@@ -389,6 +389,8 @@ class ModuleTracer(GraphRecorder):
         if name in DATA_READS:
             return self.data.read(name, args[0])
         if field and field not in _RECORDED_FIELDS:
+            if field == "requires_grad" and id(args[0]) not in self._attributes and is_called_by_user(2):
+                self.gradient_reads[current_place().location] = None
             return function(*args, **kwargs)
         if name == "__set__":
             raise self._unsupported(f"an assignment to Tensor.{getattr(function.__self__, '__name__', '')}")  # type: ignore[attr-defined]  # a bound slot
