@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import importlib.util
+import json
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from graphnas.errors import ExperimentError
+from graphnas.errors import DecisionError, ExperimentError
 from graphnas.experiment.config import load_engine
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
 from graphnas.experiment.evaluators.base import EVALUATOR_MARK
 from graphnas.experiment.executors.base import Task
-from graphnas.mutators.domain import Decisions, Domain
+from graphnas.experiment.trial import derive_seed
+from graphnas.mutators.domain import MUTATOR_MARK, Decisions, Domain
 
 SOURCE_NAME = "model.py"
 _MODULE_NAME = "graphnas_trial_model"
@@ -84,12 +86,32 @@ class Engine(abc.ABC):
         """Return a freshly built module in the worker. Raises what `prepare` does."""
 
 
+def accepted(space: Space, decisions: Mapping[str, Any]) -> Decisions:
+    """Return what a strategy asked for in the spelling of the space.
+
+    Choices of mutators that come up only under some decisions are in no domain that a strategy sees. Those are drawn,
+    in the same way for the same decisions, by a space that can.
+
+    Raises:
+        DecisionError: The decisions do not fit.
+        MutationError: A mutator refused.
+    """
+    try:
+        return space.validate(decisions)
+    except DecisionError as error:
+        is_seen = error.label in space.domains or not error.label.startswith(MUTATOR_MARK)
+        complete: Callable[[Mapping[str, Any], int], Decisions] | None = getattr(space, "complete", None)
+        if is_seen or complete is None:
+            raise
+    return complete(decisions, derive_seed(0, "complete", json.dumps(decisions, sort_keys=True)))
+
+
 class PyEngine(Engine):
     """Re-instantiates the class under the decisions, in the worker."""
 
     @staticmethod
     def prepare(space: Space, decisions: Mapping[str, Any], directory: Path) -> Candidate:
-        return Candidate(space.validate(decisions))
+        return Candidate(accepted(space, decisions))
 
     @staticmethod
     def build(space: Space | None, task: Task) -> Any:
@@ -107,10 +129,10 @@ class GraphEngine(Engine):
     def prepare(space: Space, decisions: Mapping[str, Any], directory: Path) -> Candidate:
         from graphnas import codegen  # libcst, which only this engine needs
 
-        accepted = space.validate(decisions)
-        model = space.freeze(accepted)
+        candidate = accepted(space, decisions)
+        model = space.freeze(candidate)
         codegen.save(model, directory / SOURCE_NAME)
-        return Candidate(accepted, {"class": model.name}, model.fingerprint)
+        return Candidate(candidate, {"class": model.name}, model.fingerprint)
 
     @staticmethod
     def build(space: Space | None, task: Task) -> Any:

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from graphnas import codegen
-from graphnas.errors import VerificationError
+from graphnas.errors import DecisionError, VerificationError
+from graphnas.experiment.engines import PyEngine
 from graphnas.experiment.evaluators import FunctionalEvaluator
 from graphnas.experiment.experiment import RetiariiExperiment
 from graphnas.experiment.strategies import Random
+from graphnas.ir.trace import trace
+from graphnas.mutators import ModelSpace, Mutator
 
 from . import samples
 from .samples import GridSpace, quick_config
@@ -44,6 +49,23 @@ class GraphSpace(GridSpace):
 def save(model: Frozen, path: Path) -> Path:
     path.write_text(model.source)
     return path
+
+
+class Resize(Mutator):
+    def mutate(self, model: Any) -> None:
+        if self.choice([False, True], label="edit"):
+            model.update_module("0", out_features=self.choice([3, 5], label="size"))
+
+
+def test_choices_that_no_strategy_can_see_are_drawn_in_the_same_way_each_time(tmp_path: Path) -> None:
+    space = ModelSpace(trace(nn.Sequential(nn.Linear(2, 4)), (torch.zeros(1, 2),)), [Resize(label="resize")])
+    assert list(space.domains) == ["@resize/edit"]
+    drawn = [PyEngine.prepare(space, {"@resize/edit": True}, tmp_path).decisions for _ in range(3)]
+    assert drawn[0]["@resize/size"] in (3, 5)
+    assert drawn[1:] == drawn[:-1]
+    assert PyEngine.prepare(space, {"@resize/edit": False}, tmp_path).decisions == {"@resize/edit": False}
+    with pytest.raises(DecisionError, match="label '@resize/edit' is missing"):
+        PyEngine.prepare(space, {}, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:base_model. cannot be stored:UserWarning")
