@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from graphnas.errors import MutationError
 from graphnas.ir.describe import NodeNames
+from graphnas.ir.effects import is_droppable
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, Value, map_values
 from graphnas.ir.lru import LRU
@@ -101,12 +102,21 @@ class _Route:
 
 @dataclass(frozen=True)
 class _Step:
-    """A node of the initialisation; `route` is that of the parameter that it reads, if it does."""
+    """A node of the initialisation.
+
+    Attributes:
+        node: The node.
+        inputs: Names of the values that it takes.
+        route: That of the parameter that it reads, if it does.
+        operation: What it does once everything is decided.
+        is_means: Whether it is there for the sake of other nodes only.
+    """
 
     node: Node
     inputs: tuple[str, ...]
     route: _Route | None
     operation: Operation
+    is_means: bool
 
 
 class _Plan:
@@ -117,7 +127,8 @@ class _Plan:
         self.labels = labels
         self.children = definition.children
         self._ties = [(self._route(tie.source), self._route(tie.path)) for tie in definition.ties]
-        self._init = [self._step(node) for node in definition.init.nodes]
+        used = {value.name for node in definition.init.nodes for value in node.inputs}
+        self._init = [self._step(node, node.name in used) for node in definition.init.nodes]
         self._nodes: dict[tuple[object, ...], Node] = {}
         self._check()
 
@@ -248,30 +259,33 @@ class _Plan:
                 found.append(Tie(route.path, first))
         return tuple(found)
 
-    def _step(self, node: Node) -> _Step:
+    def _step(self, node: Node, is_used: bool) -> _Step:
         route = self._route(node.operation.target) if node.operation.kind == "attribute" else None
         operation = node.operation if route is None else Operation("attribute", route.path)
-        return _Step(node, tuple(value.name for value in node.inputs), route, operation)
+        is_means = route is not None or (is_used and is_droppable(node))
+        return _Step(node, tuple(value.name for value in node.inputs), route, operation, is_means)
 
     def _initialisation(self, chosen: Chosen) -> tuple[Graph, dict[str, str]]:
         """Return what is left of the initialisation, and the steps of it that have another name now."""
         gone: set[str] = set()
-        used: set[str] = set()
-        kept: list[_Step] = []
+        possible: list[_Step] = []
         for step in self._init:
             missing = step.route is not None and not step.route.leads_somewhere(chosen)
             if missing or not gone.isdisjoint(step.inputs):
                 gone.add(step.node.name)
             else:
+                possible.append(step)
+        wanted: set[str] = set()
+        kept: list[_Step] = []
+        for step in reversed(possible):
+            if not step.is_means or step.node.name in wanted:
                 kept.append(step)
-                used.update(step.inputs)
+                wanted.update(step.inputs)
         names = NodeNames()
         renamed: dict[str, str] = {}
         nodes: list[Node] = []
-        for step in kept:
+        for step in reversed(kept):
             old = step.node.name
-            if step.route is not None and old not in used:
-                continue
             renamed[old] = new = names.of(step.operation)
             memo = (old, new, *(renamed[name] for name in step.inputs))
             if memo not in self._nodes:
@@ -285,6 +299,15 @@ class _Plan:
         return MutationError(f"{name} {what}; its open choices can only be decided by constructing it anew")
 
 
+def without_settings(root: Definition) -> Definition:
+    """Return a definition without the settings of what is in it, which are names for the source."""
+    done: dict[int, Definition] = {}
+    for item in root.bottom_up(lambda item: id(item) in done):
+        children = FrozenDict((name, done.get(id(child), child)) for name, child in item.children.items())
+        done[id(item)] = replace(item, children=children, settings=FrozenDict())
+    return done[id(root)]
+
+
 def _as_sequential(repeat: Definition) -> Definition:
     """Return decided blocks as what `nn.Sequential` of them would be."""
     forwards = tuple(
@@ -292,7 +315,15 @@ def _as_sequential(repeat: Definition) -> Definition:
         for forward in repeat.forwards
     )
     origin = "torch.nn.modules.container:Sequential"
-    return replace(repeat, class_name="Sequential", kind="sequential", forwards=forwards, label="", origin=origin)
+    return replace(
+        repeat,
+        class_name="Sequential",
+        kind="sequential",
+        forwards=forwards,
+        label="",
+        settings=FrozenDict(),
+        origin=origin,
+    )
 
 
 def _with_input(graph: Graph) -> Graph:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphnas.errors import GraphNASError, MutationError, VerificationError
-from graphnas.ir.decide import OpenModel
+from graphnas.ir.decide import OpenModel, without_settings
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
 from graphnas.ir.report import Report
@@ -91,10 +91,20 @@ class GraphEngine:
             return self._decided(decisions)
         if found.is_due(structure):
             expected = self._decided(decisions)
-            if expected.key != rewritten.key:
+            if not self._is_same(expected, rewritten):
                 self.rewrites = False
                 return expected
         return rewritten
+
+    def _is_same(self, expected: Model, rewritten: Model) -> bool:
+        """Tell whether a rewrite is what construction and trace give.
+
+        Settings tell the definitions of a class apart by names for the source, and in an open model there are more of
+        them. They may differ as long as every model of the space comes from a rewrite, so that none has both.
+        """
+        if expected.key == rewritten.key:
+            return True
+        return self._all_structural and without_settings(expected.root).key == without_settings(rewritten.root).key
 
     def _decided(self, decisions: Mapping[str, Decision]) -> Model:
         return verified(self._trace(decisions, ("structure", "value")))
