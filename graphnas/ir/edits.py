@@ -7,7 +7,7 @@ reported, and whether the result is sound; that is `graphnas.ir.rewrite`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from keyword import iskeyword
 
@@ -19,7 +19,7 @@ from graphnas.ir.infer import attribute_type, node_type
 from graphnas.ir.literal import Argument, FrozenDict, Value, map_values
 from graphnas.ir.module import Child, Definition, ModuleSpec
 from graphnas.ir.resolve import format_spec, resolve
-from graphnas.ir.types import ObjectType
+from graphnas.ir.types import ObjectType, TensorType, Type
 
 
 def position(graph: Graph, name: str) -> int:
@@ -136,7 +136,7 @@ def is_below(path: str, above: str) -> bool:
 
 
 def drop_dangling(definition: Definition, path: str) -> tuple[Definition, tuple[str, ...]]:
-    """Drop ties and steps of the initialisation that refer to what no longer stands at or below `path`.
+    """Drop ties and steps of the initialisation that refer to what no longer stands at or below `path`, or fits there.
 
     Returns:
         The definition, and one sentence for each thing that was dropped.
@@ -149,25 +149,61 @@ def drop_dangling(definition: Definition, path: str) -> tuple[Definition, tuple[
             notes.append(f"Dropped the tie of {tie.path} to {tie.source}, since there is no {ends[0]} any more.")
         else:
             ties.append(tie)
-    gone: set[str] = set()
-    kept: list[Node] = []
-    for node in definition.init.nodes:
-        operation = node.operation
-        if operation.kind == "attribute" and is_below(operation.target, path):
-            dangling = not stands(definition, operation.target)
-        else:
-            dangling = bool(gone) and any(value.name in gone for value in node.inputs)
-            if dangling:
-                notes.append(f"Dropped the initialisation {operation.target}(%{node.inputs[0].name}, ...).")
-        if dangling:
-            gone.add(node.name)
-        else:
-            kept.append(node)
-    if not notes and not gone:
+    init, steps = _without_misfits(definition, path)
+    notes += steps
+    if not notes and init is definition.init:
         return definition, ()
+    left = {node.name for node in init.nodes}
+    gone = {node.name for node in definition.init.nodes if node.name not in left}
     order = tuple(step for step in definition.order if step.removeprefix("%") not in gone and step != path)
-    init = replace(definition.init, nodes=tuple(kept))
     return replace(definition, ties=tuple(ties), init=init, order=order), tuple(notes)
+
+
+def _without_misfits(definition: Definition, path: str) -> tuple[Graph, list[str]]:
+    """Return the initialisation without what reads something that is gone, or does not fit its present shape."""
+    init = definition.init
+    changed: dict[str, Node | None] = {}
+    notes: list[str] = []
+    for node in init.nodes:
+        if node.operation.kind == "attribute" and is_below(node.operation.target, path):
+            found = attribute_type(definition, node.operation.target)
+            if found != node.type:
+                changed[node.name] = None if found is None else replace(node, type=found)
+    waiting = dict.fromkeys(user.name for name in changed for user in init.uses(Value(name)))
+    for node in init.nodes if waiting else ():
+        if node.name not in waiting:
+            continue
+        found, why = _retyped(definition, node, changed)
+        if found is None:
+            notes.append(f"Dropped the initialisation {node.operation.target}(%{node.inputs[0].name}, ...){why}.")
+        if found != node.type:
+            changed[node.name] = None if found is None else replace(node, type=found)
+            waiting |= dict.fromkeys(user.name for user in init.uses(node.value))
+    if None not in changed.values():
+        return init, []  # the very object, since much is remembered by it; its types are those of the trace
+    nodes = (changed.get(node.name, node) for node in init.nodes)
+    return replace(init, nodes=tuple(node for node in nodes if node is not None)), notes
+
+
+def _retyped(definition: Definition, node: Node, changed: Mapping[str, Node | None]) -> tuple[Type | None, str]:
+    """Return the type that a step of the initialisation has now; None, and the reason, if it has none any more."""
+    types: dict[str, Type] = {}
+    for value in node.inputs:
+        operand = changed.get(value.name, definition.init[value.name])
+        if operand is None:
+            return None, ""
+        types[value.name] = operand.type
+    first, *rest = types.values()
+    if not rest and node.operation.target.startswith("torch.nn.init:") and _rank(first) == _rank(node.type):
+        return first, ""  # they fill whatever they are given
+    try:
+        return node_type(definition, node, types), ""
+    except VerificationError:
+        return None, f", which does not fit {next(types[name] for name in types if name in changed)}"
+
+
+def _rank(type: Type) -> int:
+    return len(type.shape) if isinstance(type, TensorType) else -1
 
 
 def stands(definition: Definition, path: str) -> bool:

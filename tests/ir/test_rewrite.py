@@ -331,6 +331,32 @@ def test_a_module_in_the_place_of_another_takes_its_initialisation_only_as_far_a
     assert edit.edits[-1] == "Dropped the initialisation torch.nn.init:zeros_(%w, ...)."
 
 
+def test_a_step_of_the_initialisation_that_does_not_fit_a_new_shape_is_dropped() -> None:
+    steps = [
+        node("w", Operation("attribute", "a.weight")),
+        function("e", "torch:empty", (4, 4)),
+        node("copy", Operation("method", "copy_"), "%w", "%e"),
+        function("z", "torch.nn.init:zeros_", "%w"),
+    ]
+    types = [images(4, 4)] * 4
+    init = graph("", [replace(step, type=type) for step, type in zip(steps, types, strict=True)], None)
+    net = definition("Net", {"a": leaf("Linear", 4, 4)}, graph("x", [module("a", "a", "%x")], "%a"))
+    model = model_of(replace(net, init=init), images(2, 4))
+    with Rewriter(model) as edit:
+        edit.update_module("a", out_features=6)
+    assert edit.result is not None
+    assert [(item.name, str(item.type)) for item in edit.result.root.init.nodes] == [
+        ("w", "f32[6, 4]"),
+        ("e", "f32[4, 4]"),
+        ("z", "f32[6, 4]"),
+    ]
+    assert edit.edits[1:] == ("Dropped the initialisation copy_(%w, ...), which does not fit f32[6, 4].",)
+    with Rewriter(model) as edit:
+        edit.update_module("a", bias=False)
+    assert edit.result is not None
+    assert edit.result.root.init is model.root.init
+
+
 @settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_any_sequence_of_edits_verifies_or_changes_nothing(
