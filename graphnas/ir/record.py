@@ -22,6 +22,7 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import nn
 
+from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack, ModelNamespace
 from graphnas.ir.describe import Findings, describe
 from graphnas.ir.protocols import Resolvable
@@ -202,11 +203,29 @@ def model_wrapper(cls: _M) -> _M:
             recorder = _ACTIVE.get()
             if recorder is not None and not nested:
                 recorder.modules.append(weakref.ref(self))
-            construct(self, *args, **kwargs)
+            with _explained():
+                construct(self, *args, **kwargs)
 
     cls.__init__ = __init__  # type: ignore[method-assign]  # what a decorator of constructors is for
     setattr(cls, _WRAPPED, True)
     return cls
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what to write instead where an open choice was given to something that needs a value."""
+    try:
+        yield
+    except TypeError as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        for value in trace.tb_frame.f_locals.values() if trace is not None else ():
+            for item in (value, *(value if type(value) in (tuple, list) else getattr(value, "__dict__", {}).values())):
+                # Torch and Python name the type of what they did not want.
+                if hasattr(type(item), "__graphnas_refusal__") and type(item).__name__ in str(error):
+                    raise DecisionError(item.__graphnas_refusal__(str(error))) from error
+        raise
 
 
 @overload

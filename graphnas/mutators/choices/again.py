@@ -20,11 +20,10 @@ def constructed_again(argument: Any) -> Any:
     Modules that were recorded, and choices, are constructed anew, under the decisions in force; other modules are
     copied. Values of choices are decided, or stay open and are declared.
     """
-    if isinstance(argument, Mutable):
-        args, kwargs = argument.arguments
-        return type(argument)(*map(constructed_again, args), **_again(kwargs))
     if isinstance(argument, nn.Module):
         record = record_of(argument)
+        if isinstance(argument, Mutable) and argument.is_open:
+            record = argument.arguments
         if record is None:
             return copy.deepcopy(argument)
         return record.cls(*map(constructed_again, record.args), **_again(record.kwargs))

@@ -213,6 +213,10 @@ class Expression(ABC):
             )
         return self.__graphnas_resolve__()
 
+    def __graphnas_refusal__(self, error: str) -> str:
+        """Return what to say where it stands as a plain value, given what was said first."""
+        return refusal(self, f"a call ({error})")
+
     __hash__ = object.__hash__
 
 
@@ -277,6 +281,12 @@ def computed(name: str, *operands: Any) -> Computed:
         DecisionError: It cannot be computed of the first candidates for another reason, such as a division by zero.
     """
     for operand in operands:
+        if not isinstance(operand, _OPERANDS):
+            choice = next(item for item in operands if isinstance(item, Expression))
+            raise TypeError(
+                f"{choice!r} is not decided yet, so nothing can be computed of it and a {type(operand).__name__}; in "
+                "forward, read its value by calling it, as in `x * self.rate()`"
+            )
         if isinstance(operand, (tuple, list)) and any(isinstance(item, Expression) for item in operand):
             raise TypeError(
                 f"{operand!r} holds choices, so it cannot be an operand; make whole {type(operand).__name__}s the "
@@ -310,9 +320,14 @@ def _listed(operands: Sequence[Any]) -> str:
 # Operators.
 
 
-def _operator(name: str, is_reversed: bool) -> Callable[..., Computed]:
-    def method(self: Expression, *others: Any) -> Computed:
+_OPERANDS = (Expression, bool, int, float, complex, str, tuple, list, slice, type(None))
+
+
+def _operator(name: str, is_reversed: bool) -> Callable[..., Any]:
+    def method(self: Expression, *others: Any) -> Any:
         operands = [getattr(item, "__graphnas_bare__", item) for item in others]
+        if name in ("eq", "ne") and not isinstance(operands[0], _OPERANDS):
+            return NotImplemented  # no value equals something else
         return computed(name, *(*operands, self) if is_reversed else (self, *operands))
 
     return method
@@ -324,15 +339,19 @@ for _method, (_name, _is_reversed) in OPERATORS.items():
 
 def _refusal(what: str) -> Callable[..., NoReturn]:
     def refuse(self: Expression, *_: Any) -> NoReturn:
-        raise DecisionError(
-            f"{self!r} is not decided yet, so Python cannot use it in {what}. Pass it as it is to the constructor of a "
-            "torch.nn module or @basic_unit class; read its value in forward by calling it; compute with operators, "
-            "ValueChoice.to_int, to_float, max, min and condition; where Python has to compute with the value, make "
-            "it a ModelParameterChoice, which is a plain value (under `fixed_arch` every choice is)",
-            label=self.labels[0] if self.labels else "",
-        )
+        raise DecisionError(refusal(self, what), label=self.labels[0] if self.labels else "")
 
     return refuse
+
+
+def refusal(expression: Expression, what: str) -> str:
+    """Return the message for an open choice that was used where a value has to be."""
+    return (
+        f"{expression!r} is not decided yet, so Python cannot use it in {what}. Pass it as it is to the constructor of "
+        "a torch.nn module or @basic_unit class; read its value in forward by calling it; compute with operators, "
+        "ValueChoice.to_int, to_float, max, min and condition; where Python has to compute with the value, make "
+        "it a ModelParameterChoice, which is a plain value (under `fixed_arch` every choice is)"
+    )
 
 
 _REFUSED = {

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from graphnas.ir.context import ContextStack, ModelNamespace, NoContextError
+from graphnas.ir.record import Record
 from graphnas.mutators.choices.choice import Nature
 from graphnas.mutators.choices.fixed import declare_and_decide, fixation_of
 from graphnas.mutators.choices.when import When, condition_of
@@ -36,8 +37,8 @@ class Mutable(nn.Module):
     Activation()
     """
 
-    arguments: tuple[tuple[Any, ...], dict[str, Any]]
-    """What the constructor was given."""
+    arguments: Record
+    """What the constructor of an open choice was given."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         namespace: ModelNamespace | None = ContextStack.get(ModelNamespace.KEY)
@@ -48,7 +49,7 @@ class Mutable(nn.Module):
             if namespace is not None:
                 namespace.count = taken  # what `create_fixed_module` was given, the constructor is given again
         module = super().__new__(cls)
-        vars(module)["arguments"] = args, kwargs
+        vars(module)["arguments"] = Record(cls, args, kwargs)
         return module
 
     @property

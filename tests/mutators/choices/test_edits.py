@@ -185,6 +185,14 @@ def test_weights_of_an_open_model_are_loaded_and_saved_by_its_names() -> None:
         assert torch.equal(other.state_dict()["op.1.x.weight"], saved["op.1.x.weight"])
 
 
+def test_open_models_are_pickled_and_copied() -> None:
+    net = Deep()
+    for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert list(again.state_dict()) == list(net.state_dict())
+        assert repr(again) == repr(net)
+        assert again.op.is_open
+
+
 def test_what_an_open_model_lacks_is_an_error() -> None:
     net = decided(op="0", n=0)
     state = Deep().state_dict()

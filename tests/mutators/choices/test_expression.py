@@ -7,7 +7,7 @@ import math
 import operator
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from graphnas.errors import DecisionError
-from graphnas.ir.record import recording
+from graphnas.ir.record import model_wrapper, recording
 from graphnas.mutators import ValueChoice, fixed_arch, int_range, loguniform, uniform
 from graphnas.mutators.choices.expression import Computed, Expression
 
@@ -204,3 +204,26 @@ def _written(tree: Any) -> Any:
     if isinstance(tree, ValueChoice):
         return ValueChoice(tree.candidates, label=tree.label)
     return BINARY[tree.name](*map(_written, tree.operands)) if isinstance(tree, Computed) else tree
+
+
+def test_choices_where_none_can_stand() -> None:
+    @model_wrapper
+    class Own(nn.Module):
+        def __init__(self, build: Callable[[Any], Any]) -> None:
+            super().__init__()
+            self.width = choice("width", 4, 8)
+            self.weight = build(self.width)
+
+    builds: tuple[Any, ...] = (torch.zeros, lambda width: nn.Parameter(torch.ones(3, width)), lambda v: len("ab"[v:]))
+    for build in builds:
+        with pytest.raises(DecisionError, match=r"\[4, 8\], label='width'\) is not decided yet.*ModelParameterChoice"):
+            Own(build)
+    with pytest.raises(TypeError, match="'int' object is not subscriptable"):
+        Own(lambda _: operator.getitem(cast(Any, 3), 0))
+    rate = choice("rate", 0.5, 0.25)
+    misuses: tuple[Callable[[], Any], ...] = (lambda: torch.ones(2) * rate, lambda: rate + torch.ones(2))
+    for misuse in misuses:
+        with pytest.raises(TypeError, match=r"nothing can be computed of it and a Tensor; in forward.*self.rate\(\)"):
+            misuse()
+    assert (rate == nn.ReLU) is False
+    assert rate != object()
