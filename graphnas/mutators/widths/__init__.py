@@ -2,7 +2,7 @@
 
 The stack, lowest first::
 
-    axes < values < call < pointwise, shapes, layers, leaves < survey < apply < change
+    axes < values, solving < call < pointwise, shapes, cutting, layers, leaves, roles < survey < apply < change
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ What belongs here: axes without any tensor. What operations do to them stands in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 _LONGEST = 4096
@@ -58,10 +58,11 @@ def number(size: int) -> Axis:
 
 def size_of(axis: Axis, sizes: Mapping[Atom, int] | None = None) -> int:
     """Return the number of channels, `sizes` in place of the present ones where an atom has a new one."""
-    return sum(_term_size(term, sizes) for term in axis)
+    return sum(term_size(term, sizes) for term in axis)
 
 
-def _term_size(term: Term, sizes: Mapping[Atom, int] | None = None) -> int:
+def term_size(term: Term, sizes: Mapping[Atom, int] | None = None) -> int:
+    """Return the size of a product; see `size_of`."""
     total = 1
     for factor in term:
         if isinstance(factor, int):
@@ -135,7 +136,7 @@ def _repeated(prefix: Term, inner: Axis) -> Sequence[Term]:
     """Return a sum inside a product: once for each channel outside, whose number must then stay."""
     outer: Axis = (prefix,)
     pin(outer, "each of them holds a list of several groups of channels")
-    count = _term_size(prefix)
+    count = term_size(prefix)
     if count * len(inner) <= _LONGEST:
         return inner * count
     pin(inner, "there are too many groups of channels to follow them")
@@ -213,7 +214,7 @@ def _polynomial(axis: Axis) -> dict[tuple[int, ...], int]:
     for term in axis:
         free = [factor for factor in term if isinstance(factor, Atom) and not factor.pin]
         key = tuple(sorted(map(id, free)))
-        count = _term_size(term) // _term_size(tuple(free))
+        count = term_size(term) // term_size(tuple(free))
         found[key] = found.get(key, 0) + count
     return found
 
@@ -228,7 +229,7 @@ def cut(axis: Axis, at: int, why: str) -> tuple[Axis, Axis]:
     for index, term in enumerate(axis):
         if need == 0:
             return axis[:index], axis[index:]
-        count = _term_size(term)
+        count = term_size(term)
         if count > need:
             first, second = _cut_term(term, need, why)
             return joined([*map(resolve, (axis[:index], first))]), joined([*map(resolve, (second, axis[index + 1 :]))])
@@ -238,7 +239,7 @@ def cut(axis: Axis, at: int, why: str) -> tuple[Axis, Axis]:
 
 def _cut_term(term: Term, at: int, why: str) -> tuple[Axis, Axis]:
     outer, rest = term[0], term[1:]
-    inner = _term_size(rest)
+    inner = term_size(rest)
     count, remainder = divmod(at, inner)
     whole = outer if isinstance(outer, int) else outer.size
     if remainder == 0:
@@ -270,7 +271,7 @@ def factor(axis: Axis, inner: int, why: str) -> tuple[Axis, Axis]:
     outers: list[Axis] = []
     inners: Axis | None = None
     while rest:
-        if _term_size(rest[0]) % inner == 0:
+        if term_size(rest[0]) % inner == 0:
             outer, found = _factor_term(rest[0], inner, why)
             rest = rest[1:]
         else:
@@ -290,7 +291,7 @@ def _factor_term(term: Term, inner: int, why: str) -> tuple[Axis, Axis]:
     need = inner
     while need > 1:
         last = outside.pop()
-        size = _term_size((last,))
+        size = term_size((last,))
         if need % size == 0:
             inside.insert(0, last)
             need //= size
@@ -302,13 +303,13 @@ def _factor_term(term: Term, inner: int, why: str) -> tuple[Axis, Axis]:
         else:
             text = f"{why} regroups channels that are {last if isinstance(last, int) else last.size} in a group"
             pin((term,), text)
-            return fresh(_term_size(term) // inner, pin=text), fresh(inner, pin=text)
+            return fresh(term_size(term) // inner, pin=text), fresh(inner, pin=text)
     return (tuple(outside) or (1,),), (tuple(inside) or (1,),)
 
 
 def _halves(factor: Factor, inner: int) -> tuple[Factor, Factor]:
     """Split a factor into two, of which the second one has the size `inner`."""
-    size = _term_size((factor,))
+    size = term_size((factor,))
     left, right = _copies(factor, (size // inner, inner))
     if isinstance(factor, Atom):
         factor.bound = ((left, right),)
@@ -333,7 +334,7 @@ def unify(left: Axis, right: Axis, why: str) -> None:
         if len(left) == len(right) == 1:
             _unify_terms(left[0], right[0], why)
             return
-        size = min(_term_size(left[0]), _term_size(right[0]))
+        size = min(term_size(left[0]), term_size(right[0]))
         first, left = cut(left, size, why)
         second, right = cut(right, size, why)
         unify(first, second, why)
@@ -365,7 +366,7 @@ def _unify_terms(left: Term, right: Term, why: str) -> None:
             unify(one, other, why)
             return
         left, right = one[0], other[0]
-        small, large = sorted((_term_size(left[-1:]), _term_size(right[-1:])))
+        small, large = sorted((term_size(left[-1:]), term_size(right[-1:])))
         if small == large:
             unify((left[-1:],), (right[-1:],), why)
             left, right = left[:-1] or (1,), right[:-1] or (1,)
@@ -378,98 +379,4 @@ def _unify_terms(left: Term, right: Term, why: str) -> None:
 
 
 def _with_halves(term: Term, inner: int) -> Term:
-    return term if _term_size(term[-1:]) == inner else (*term[:-1], *_halves(term[-1], inner))
-
-
-# Solving: new sizes of atoms, for a new size of an axis.
-
-
-Check: TypeAlias = Callable[[Mapping[Atom, int]], bool]
-"""Whether new sizes of atoms do for what hangs on them."""
-
-
-def solve(axis: Axis, total: int, check: Check = lambda sizes: True) -> dict[Atom, int] | None:
-    """Return new sizes of atoms with which an axis has `total` channels and `check` agrees, None if there are none.
-
-    Of a product the least stiff factor changes, the outermost one among equals, as long as that is possible: whole
-    heads come and go before heads change their size. The terms of a sum keep their proportions as well as they can.
-    """
-    axis = resolve(axis)
-    for chosen in _choices(axis):
-        found = _solved(axis, chosen, total)
-        if found is not None and check(found):
-            return found
-    return None
-
-
-def _choices(axis: Axis) -> Iterator[tuple[Atom, ...]]:
-    """Yield, in the order of preference, which atoms change: one in each term that can change at all."""
-    free: list[list[Atom]] = []
-    for term in axis:
-        candidates = [factor for factor in term if isinstance(factor, Atom) and not factor.pin]
-        if candidates:
-            free.append(sorted(candidates, key=lambda atom: atom.stiff))  # stable: outermost first
-    deepest = max(map(len, free), default=0)
-    for level in range(deepest):
-        yield tuple(dict.fromkeys(candidates[min(level, len(candidates) - 1)] for candidates in free))
-
-
-def _solved(axis: Axis, chosen: Sequence[Atom], total: int) -> dict[Atom, int] | None:
-    now = size_of(axis)
-    movable = sum(_term_size(term) for term in axis if any(atom in term for atom in chosen))
-    if total <= now - movable:
-        return None
-    wanted = total - (now - movable)
-    sizes = {atom: max(1, round(atom.size * wanted / movable)) for atom in chosen}
-    weights = {atom: size_of(axis, {atom: atom.size + 1}) - now for atom in chosen}
-    for atom in sorted(chosen, key=lambda atom: -weights[atom]):
-        rest = total - size_of(axis, sizes)
-        sizes[atom] = max(1, sizes[atom] + int(rest / weights[atom]))
-    if size_of(axis, sizes) != total:
-        return None
-    return {atom: size for atom, size in sizes.items() if size != atom.size}
-
-
-def nearest(axis: Axis, total: int, check: Check = lambda sizes: True) -> tuple[int, ...]:
-    """Return the sizes next to `total` that an axis can have, the one below and the one above where there are such."""
-    lower = next((size for size in range(total - 1, 0, -1) if solve(axis, size, check) is not None), None)
-    upper = next((size for size in range(total + 1, 2 * total + 1) if solve(axis, size, check) is not None), None)
-    return tuple(size for size in (lower, upper) if size is not None)
-
-
-# What changed, channel by channel.
-
-
-def sources(axis: Axis, sizes: Mapping[Atom, int]) -> tuple[tuple[int, int], ...]:
-    """Return an axis as segments `(old, new)`: consecutive channels, of which the first `min(old, new)` stay.
-
-    Segments that nothing happens to are merged with their neighbours.
-    """
-    found: list[tuple[int, int]] = []
-    for term in resolve(axis):
-        found += _segments(term, sizes)
-    return _merged(found)
-
-
-def _segments(term: Term, sizes: Mapping[Atom, int]) -> tuple[tuple[int, int], ...]:
-    if not term:
-        return ((1, 1),)
-    old = _term_size(term[:1])
-    new = _term_size(term[:1], sizes)
-    inner = _segments(term[1:], sizes)
-    if inner == ((before := _term_size(term[1:]), before),):
-        return ((old * before, new * before),)
-    before, after = (sum(pair[side] for pair in inner) for side in (0, 1))
-    kept = min(old, new)
-    rest = ((before * (old - kept), after * (new - kept)),) if old != new else ()
-    return (*inner * kept, *rest)
-
-
-def _merged(segments: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    found: list[tuple[int, int]] = []
-    for old, new in segments:
-        if found and old == new and found[-1][0] == found[-1][1]:
-            found[-1] = (found[-1][0] + old, found[-1][1] + new)
-        else:
-            found.append((old, new))
-    return tuple(found)
+    return term if term_size(term[-1:]) == inner else (*term[:-1], *_halves(term[-1], inner))

@@ -152,8 +152,13 @@ class Call:
         """Let an axis be as it is."""
         pin(axis, why or self.why)
 
-    def axis_of(self, size: Abstract) -> Axis:
-        """Return the axis that a number is the size of; a number that is written in the model can then be rewritten."""
+    def axis_of(self, size: Abstract, *, stiff: int = 0) -> Axis:
+        """Return the axis that a number is the size of; a number that is written in the model can then be rewritten.
+
+        Args:
+            size: The number.
+            stiff: How stiff a number is that was not met before.
+        """
         if not isinstance(size, Number) or type(size.value) is not int or size.value < 0:
             raise UnknownCall
         if size.axis is not None:
@@ -162,7 +167,7 @@ class Call:
             return self.quotient(*size.quotient)
         if size.place is None or size.value <= 1:
             return number(size.value)
-        return self.places.setdefault(size.place, ((Atom(size.value),),))
+        return self.places.setdefault(size.place, ((Atom(size.value, stiff=stiff),),))
 
     def require(self, size: Abstract, axis: Axis) -> None:
         """Let a number be the size of an axis: it is rewritten when that changes, or was computed from it."""

@@ -9,26 +9,15 @@ from graphnas.errors import MutationError, VerificationError
 from graphnas.ir.literal import Literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.model import Model
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec
 from graphnas.ir.resolve import format_spec
 from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.verify import verified
 from graphnas.mutators.widths.apply import disagreement, rewrites, rewritten
-from graphnas.mutators.widths.axes import (
-    Atom,
-    Axis,
-    Check,
-    atoms,
-    is_fixed,
-    nearest,
-    reason,
-    resolve,
-    size_of,
-    solve,
-    sources,
-)
+from graphnas.mutators.widths.axes import Atom, Axis, atoms, is_fixed, reason, resolve, size_of
 from graphnas.mutators.widths.leaves import WIDTH_ARGUMENTS, arguments_of
 from graphnas.mutators.widths.roles import is_summed
+from graphnas.mutators.widths.solving import Check, nearest, solve, sources
 from graphnas.mutators.widths.survey import Survey, survey
 from graphnas.mutators.widths.values import Number, Place
 
@@ -106,9 +95,7 @@ def set_width(edit: Rewriter, path: str, width: int) -> WidthChange:
         MutationError: There is no such layer, the channels are fixed by an edge that the message names, or the width
             does not fit groups or heads; the message has the nearest ones that do.
     """
-    layer = edit[path]
-    spec = layer.base if isinstance(layer, Definition) else layer
-    name = next((name for name in WIDTH_ARGUMENTS if spec is not None and name in arguments_of(path, spec)), "")
+    layer, spec, name = _layer(edit, path)
     if spec is None or not name:
         what = layer.class_name if isinstance(layer, Definition) else format_spec(layer)
         raise MutationError(f"{path} is {what}, expected a convolution, a linear layer or an embedding", site=path)
@@ -155,15 +142,21 @@ def width_of(edit: Rewriter, path: str) -> int | None:
         MutationError: Nothing stands at `path`.
         VerificationError: The edit is not sound as it stands.
     """
-    layer = edit[path]
-    spec = layer.base if isinstance(layer, Definition) else layer
-    name = next((name for name in WIDTH_ARGUMENTS if spec is not None and name in arguments_of(path, spec)), "")
+    _, _, name = _layer(edit, path)
     if not name:
         return None
     edit.verify()
     found = survey_of(edit.root)
     axis = found.places.get(Place(found.real(path), "argument", 0, "", (name,)))
     return None if axis is None or is_fixed(axis) else size_of(resolve(axis))
+
+
+def _layer(edit: Rewriter, path: str) -> tuple[Child, ModuleSpec | None, str]:
+    """Return what stands at a path, the leaf that it is or derives from, and the argument that says its width."""
+    layer = edit[path]
+    spec = layer.base if isinstance(layer, Definition) else layer
+    known = {} if spec is None else arguments_of(path, spec)
+    return layer, spec, next((name for name in WIDTH_ARGUMENTS if name in known), "")
 
 
 def _axis(found: Survey, path: str, spec: ModuleSpec, name: str) -> Axis:

@@ -87,7 +87,7 @@ def _divided(call: Call, value: Literal) -> Abstract:
 
 def _operands(call: Call) -> tuple[Axis, Axis]:
     left, right = call.args
-    return call.axis_of(left), call.axis_of(right)
+    return call.axis_of(left, stiff=1), call.axis_of(right, stiff=1)  # a factor of 2 stays what it is
 
 
 def _is_size(value: Abstract) -> bool:

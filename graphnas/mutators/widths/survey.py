@@ -12,7 +12,7 @@ from graphnas.ir.literal import Argument, FrozenDict, Value
 from graphnas.ir.module import Definition, ModuleSpec
 from graphnas.ir.retype import has_train_graph
 from graphnas.ir.types import ScalarType, Type
-from graphnas.mutators.widths import layers, shapes  # noqa: F401  # they fill the table
+from graphnas.mutators.widths import cutting, layers, shapes  # noqa: F401  # they fill the table
 from graphnas.mutators.widths.axes import Atom, Axis, atoms, fresh, pin, resolve
 from graphnas.mutators.widths.call import TABLE, Call, Division, UnknownCall
 from graphnas.mutators.widths.leaves import State, arguments_of, leaf_kind, state_of

@@ -11,17 +11,15 @@ from graphnas.mutators.widths.axes import (
     fresh,
     is_fixed,
     joined,
-    nearest,
     number,
     pin,
     product,
     reason,
     resolve,
     size_of,
-    solve,
-    sources,
     unify,
 )
+from graphnas.mutators.widths.solving import nearest, solve, sources
 
 
 def resized(axis: Axis, total: int, *others: Axis) -> list[int]:

@@ -508,6 +508,22 @@ def test_a_norm_has_fewer_groups_where_it_has_too_few_channels() -> None:
     assert "GroupNorm(2, 4)" in str(child)
 
 
+def test_a_factor_in_arithmetic_with_sizes_stays() -> None:
+    class Doubled(Images):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pairs = nn.Conv2d(16, 32, 1)
+            self.last = nn.Conv2d(32, 16, 1)
+
+        def body(self, x: Tensor) -> Tensor:
+            b, c, h, w = x.shape
+            return self.last(self.pairs(x).view(b, 2 * c, h, w))  # type: ignore[no-any-return]
+
+    child, change = changed(graphnas.trace(Doubled(), images()), "pairs", 48)
+    assert {"stem.weight", "pairs.weight", "last.weight"} <= set(change.tensors)
+    assert shapes(child)["stem.weight"] == (24, 3, 3, 3)
+
+
 def test_an_edge_that_is_not_followed_is_named() -> None:
     class Sorted(Images):
         def body(self, x: Tensor) -> Tensor:
