@@ -6,7 +6,7 @@ kept. What belongs here is knowledge of operations; walking a model does not.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.lru import LRU
@@ -38,8 +38,19 @@ _RANDOM = frozenset(
     | {"multi_head_attention_forward", "scaled_dot_product_attention"}
 )
 
-KEEPING_STATISTICS = frozenset({"batch_norm", "instance_norm"})
-"""Names of functions that change their second and third argument, where these are given, in train mode."""
+_KEEPING_STATISTICS = {"batch_norm": ("training", False), "instance_norm": ("use_input_stats", True)}
+"""Functions that change their second and third argument: names of the sixth, which says whether, and its default."""
+
+
+def statistics_of(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[object, ...]:
+    """Return the arguments with statistics that a call changes, nothing if it changes none."""
+    if name not in _KEEPING_STATISTICS:
+        return ()
+    flag, default = _KEEPING_STATISTICS[name]
+    if (args[5] if len(args) > 5 else kwargs.get(flag, default)) is False:
+        return ()
+    given = (*args[1:3], kwargs.get("running_mean"), kwargs.get("running_var"))
+    return tuple(item for item in given if item is not None)
 
 
 def is_in_place_operator(node: Node) -> bool:
@@ -145,9 +156,7 @@ def is_droppable(node: Node) -> bool:
         or is_setitem(node)
     ):
         return False
-    if name in KEEPING_STATISTICS and any(
-        item is not None for item in (*node.args[1:3], node.kwargs.get("running_mean"))
-    ):
+    if statistics_of(name, node.args, node.kwargs):
         return False
     if name.endswith("_") or any(key in node.kwargs for key in ("inplace", "out")):
         return False

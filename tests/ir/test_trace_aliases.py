@@ -114,6 +114,13 @@ def test_constants_that_are_changed_and_would_be_one_are_refused(parts: tuple[Te
         trace(Unregistered(*parts), torch.randn(2, 3))
 
 
+def test_constants_that_are_one_and_nobody_changes_are_let_through() -> None:
+    net = Unregistered(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval().requires_grad_(False))
+    built = to_module(trace(net, torch.randn(2, 3)))
+    x = torch.randn(4, 3)
+    assert torch.equal(built(x), net(x))
+
+
 def test_an_array_that_a_forward_makes_and_changes_is_refused() -> None:
     numpy = pytest.importorskip("numpy")
 

@@ -12,7 +12,7 @@ import torch.fx
 from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.abstract import type_of
 from graphnas.ir.calls import is_impure, is_random
-from graphnas.ir.effects import KEEPING_STATISTICS
+from graphnas.ir.effects import statistics_of
 from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
@@ -64,7 +64,9 @@ def _has_effect(node: torch.fx.Node) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if node.target is assign_attribute or is_impure(node.target, node.kwargs) or name in KEEPING_STATISTICS:
+    if node.target is assign_attribute or is_impure(node.target, node.kwargs):
+        return True
+    if statistics_of(name, node.args, node.kwargs):
         return True
     return is_random(name)
 

@@ -16,7 +16,7 @@ import torch.fx
 from torch import nn
 
 from graphnas.ir.calls import is_impure
-from graphnas.ir.effects import KEEPING_STATISTICS
+from graphnas.ir.effects import statistics_of
 from graphnas.ir.trace.arguments import own_tensors
 from graphnas.ir.trace.scope import Call
 from graphnas.ir.trace.structure import leaves
@@ -145,9 +145,9 @@ def _written(node: torch.fx.Node) -> list[str]:
     """Return the attributes that an operation writes to."""
     if node.op not in ("call_function", "call_method"):
         return []
-    if getattr(node.target, "__name__", "") in KEEPING_STATISTICS:
-        given = [*node.args[1:3], node.kwargs.get("running_mean"), node.kwargs.get("running_var")]
-        return [str(item.target) for item in given if isinstance(item, torch.fx.Node) and item.op == "get_attr"]
+    kept = statistics_of(getattr(node.target, "__name__", ""), node.args, node.kwargs)
+    if kept:
+        return [str(item.target) for item in kept if isinstance(item, torch.fx.Node) and item.op == "get_attr"]
     target = _origin(node) if is_impure(node.target, node.kwargs) else None
     return [] if target is None else [target]
 
