@@ -172,6 +172,30 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]  # as above
 
 
+class DropPath(nn.Module):
+    """Stochastic depth: the forwards of the two modes differ."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        kept = x.new_empty((x.shape[0], 1, 1)).bernoulli_(1 - self.rate)
+        return x * kept / (1 - self.rate)
+
+
+class DroppingBlock(Block):
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__(dim, heads)
+        self.drop_path = DropPath(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attention(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]  # as above
+
+
 class ViT(nn.Module):
     """ViT-S/16 of Dosovitskiy et al. 2021, arXiv 2010.11929."""
 
@@ -190,6 +214,14 @@ class ViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x)[:, 0])  # type: ignore[no-any-return]  # as above
+
+
+class DroppingViT(ViT):
+    """The same with stochastic depth."""
+
+    def __init__(self, dim: int = 384, depth: int = 12, heads: int = 6) -> None:
+        super().__init__(dim, depth, heads)
+        self.blocks = nn.ModuleList([DroppingBlock(dim, heads) for _ in range(depth)])
 
 
 class GPT(nn.Module):

@@ -15,7 +15,7 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 import graphnas
 from perf.line import Line, against
-from perf.models import GPT, MobileNetV3, ResNet50, ViT
+from perf.models import GPT, DroppingViT, MobileNetV3, ResNet50, ViT
 from perf.timing import medians, seconds
 
 IMAGE = torch.zeros(2, 3, 224, 224)
@@ -25,12 +25,14 @@ MODELS: tuple[tuple[str, Callable[[], nn.Module], Tensor], ...] = (
     ("ResNet-50", ResNet50, IMAGE),
     ("MobileNetV3", MobileNetV3, IMAGE),
     ("ViT-S", ViT, IMAGE),
+    ("ViT-S with stochastic depth", DroppingViT, IMAGE),
     ("GPT-2", GPT, TOKENS),
 )
 
 NEW: tuple[tuple[str, Callable[[int], nn.Module], Tensor], ...] = (
     ("ResNet-50", lambda number: ResNet50(16 + 2 * number), IMAGE),
     ("ViT-S", lambda number: ViT(6 * (32 + number)), IMAGE),
+    ("ViT-S with stochastic depth", lambda number: DroppingViT(6 * (32 + number)), IMAGE),
     ("GPT-2", lambda number: GPT(5000, 12 * (32 + number)), TOKENS),
 )
 """Of other widths each time, so that nothing of them was ever seen."""
