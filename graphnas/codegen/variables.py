@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import operator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.syntax import Expression, Statement, Tree
 
 
-def without_copies(statements: list[Statement]) -> list[Statement]:
+def without_copies(statements: Sequence[Statement]) -> list[Statement]:
     """Give a value that is copied to a variable of its own the name of that one from the start."""
-    bindings = Counter(name for item in statements for name in bound_by(item))
-    position = 0
-    while position < len(statements):
-        copy = statements[position]
-        renamed = None
-        if _is_copy(copy) and bindings[copy.parts[0].text] == 1:
-            renamed = _renamed_from_the_start(statements, position, copy.parts[0], copy.parts[1].text)
-        if renamed is None:
-            position += 1
-        else:
-            statements = renamed
-    return statements
+    bound = [tuple(dict.fromkeys(bound_by(item))) for item in statements]
+    times = Counter(name for item in statements for name in bound_by(item))
+    ahead: dict[str, deque[int]] = {}
+    for position, names_bound in enumerate(bound):
+        for name in names_bound:
+            ahead.setdefault(name, deque()).append(position)
+    past: dict[str, list[int]] = {}
+    whole: list[Statement | None] = list(statements)
+    for position, names_bound in enumerate(bound):
+        for name in names_bound:
+            ahead[name].popleft()
+        copy = whole[position]
+        assert copy is not None, "only copies are left out, and each when it is come to"
+        if _is_copy(copy) and times[copy.parts[0].text] == 1:
+            new, old = copy.parts[0], copy.parts[1].text
+            end = next(iter(ahead.get(old, ())), len(whole))
+            moved = _renamed_from_the_start(whole, position, end, new, past.get(old, []))
+            if moved:
+                del past[old][-len(moved) :]
+                past[new.text] = moved
+                continue
+        for name in names_bound:
+            past.setdefault(name, []).append(position)
+    return [item for item in whole if item is not None]
 
 
 def _renamed_from_the_start(
-    statements: list[Statement], position: int, new: Expression, old: str
-) -> list[Statement] | None:
-    """Return the statements without the copy at a position; None where the variable is a parameter or changed since."""
-    start = next(
-        (n for n in range(position - 1, -1, -1) if old in bound_by(statements[n]) and not _updates(statements[n])),
-        None,
-    )
-    end = next((n for n in range(position + 1, len(statements)) if old in bound_by(statements[n])), len(statements))
-    if start is None or statements[start].kind != "assign":
-        return None
-    if end < len(statements) and (statements[end].kind != "assign" or statements[end].text):
-        return None
-    known = {old: new}
-    target, value = statements[start].parts
-    first = statements[start]._replace(parts=(with_names(target, known), value))
-    between = [with_names(statements[n], known) for n in range(start + 1, end) if n != position]
-    behind = statements[end:]
-    if behind:
-        target, value = behind[0].parts
-        behind = [behind[0]._replace(parts=(target, with_names(value, known))), *behind[1:]]
-    return [*statements[:start], first, *between, *behind]
+    statements: list[Statement | None], position: int, end: int, new: Expression, past: Sequence[int]
+) -> list[int]:
+    """Take out a copy, and rename the variable that it copies; none where that is a parameter or changed since.
+
+    Args:
+        statements: The statements, those that are gone as None.
+        position: Where the copy stands.
+        end: Where the variable is bound next.
+        new: What the variable is called instead.
+        past: Where it was bound before.
+
+    Returns:
+        Where the variable was bound and updated under the old name.
+    """
+    copy = statements[position]
+    assert copy is not None, "the caller looked at it"
+    known = {copy.parts[1].text: new}
+    count = next((n for n, place in enumerate(reversed(past), 1) if not _updates(statements[place])), 0)
+    first = statements[past[-count]] if count else None
+    last = statements[end] if end < len(statements) else None
+    if first is None or first.kind != "assign" or (last is not None and (last.kind != "assign" or last.text)):
+        return []
+    target, value = first.parts
+    statements[past[-count]] = first._replace(parts=(with_names(target, known), value))
+    for place in range(past[-count] + 1, end):
+        item = statements[place]
+        statements[place] = None if item is None or place == position else with_names(item, known)
+    if last is not None:
+        target, value = last.parts
+        statements[end] = last._replace(parts=(target, with_names(value, known)))
+    return list(past[-count:])
 
 
 def _is_copy(item: Statement) -> bool:
@@ -58,15 +81,16 @@ def is_binding(item: Statement) -> bool:
     return item.kind == "assign" and not item.text and item.parts[0].kind == "name"
 
 
-def _updates(item: Statement) -> bool:
-    return item.kind == "assign" and bool(item.text)
+def _updates(item: Statement | None) -> bool:
+    return item is not None and item.kind == "assign" and bool(item.text)
 
 
 def with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
     """Return a tree with other names for some variables."""
     if tree.kind == "name":
         return known.get(tree.text, tree)
-    return tree._replace(parts=tuple(with_names(part, known) for part in tree.parts)) if tree.parts else tree
+    parts = tuple([with_names(part, known) for part in tree.parts])
+    return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
 
 
 def append(name: Expression, value: Expression) -> Statement:
@@ -95,7 +119,7 @@ def with_growing_lists(statements: list[Statement]) -> list[Statement] | None:
 
     Every list is the one before with the value that was computed from that one.
     """
-    plain = without_copies(list(statements))
+    plain = without_copies(statements)
     bindings = Counter(name for item in plain for name in bound_by(item))
     for start in range(len(plain) - 2):
         chain = _chain(plain, start, bindings)
