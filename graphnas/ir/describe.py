@@ -7,6 +7,7 @@ said in this way becomes a note.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -305,6 +306,7 @@ class NodeNames:
         """Return the name of the next node that does this."""
         target = operation.target
         base = target.replace(".", "_") if operation.kind == "attribute" else target.rpartition(":")[2].strip("_")
+        base = re.sub(r"\W", "_", base)  # names of modules may have anything but a dot
         base = base if base.isidentifier() and not keyword.iskeyword(base) else f"value_{base}"
         count = self._counts.get(base, 0)
         self._counts[base] = count + 1

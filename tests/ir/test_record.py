@@ -18,6 +18,7 @@ from graphnas.ir.graph import Graph
 from graphnas.ir.record import NotKept, basic_unit, is_basic_unit, model_wrapper, record_of, recording
 from graphnas.ir.trace import trace
 from graphnas.ir.trace.evaluate import evaluate
+from graphnas.ir.verify import verify
 from tests.networks import ResNet18, TransformerEncoder
 
 
@@ -325,3 +326,20 @@ def test_what_is_read_from_a_pickle_while_recording_is_no_initialisation() -> No
     built.load_state_dict(net.state_dict())
     x = torch.randn(4, 3)
     assert torch.equal(built(x), net(x))
+
+
+def test_an_initialisation_is_named_after_modules_that_are_no_identifiers() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_module("block1-0", nn.Linear(3, 3))
+            nn.init.normal_(self.get_parameter("block1-0.weight"), 0, 0.1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.get_submodule("block1-0")(x)  # type: ignore[no-any-return]
+
+    with recording():
+        net = Net()
+    model = trace(net, (torch.zeros(1, 3),))
+    assert [node.name for node in model.root.init.nodes] == ["block1_0_weight", "normal"]
+    verify(model)
