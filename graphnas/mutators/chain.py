@@ -45,10 +45,7 @@ def is_refusal(error: GraphNASError) -> bool:
 def runs(mutators: Sequence[Mutator], model: Model, steps: int | None) -> Iterator[Run | None]:
     """Yield a run for each way to decide the choices as they come up, None for one that was refused.
 
-    The last choice varies fastest. `steps` values stand for a continuous domain.
-
-    Raises:
-        DecisionError: A domain is infinite, and there are no steps.
+    The last choice varies fastest. `steps` values, one if it is None, stand for a continuous domain.
     """
     odometer: _Odometer | None = _Odometer([], steps)
     while odometer is not None:
@@ -71,11 +68,6 @@ class _Odometer:
 
     def choose(self, domain: Domain) -> Decision:
         values = domain.grid(self._steps or 1)
-        if domain.size is None and self._steps is None:
-            raise ConfigError(
-                f"decision {domain.label!r}: {domain.describe()} has no end of values; say how many of them are tried: "
-                "grid(granularity=5)"
-            )
         place = self._path[len(self._taken)] if len(self._taken) < len(self._path) else 0
         self._taken.append((place, len(values)))
         return values[place]

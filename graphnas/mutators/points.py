@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 
-from graphnas.errors import ConfigError, DecisionError, GraphNASError
+from graphnas.errors import DecisionError, GraphNASError
 from graphnas.ir.model import Model
 from graphnas.mutators.chain import Run, is_refusal, run, runs
 from graphnas.mutators.constraint import Constraint
@@ -58,16 +58,15 @@ class Points:
 
     def count(self) -> int | None:
         """Return the number of points, None where it is infinite or takes more than 256 models to know."""
+        if any(domain.size is None for domain in self.domains.values()):
+            return None
         if not self._on_models and self._is_product():
             return self.domains.size
         count = 0
-        try:
-            for tried, point in enumerate(self.walk(None)):
-                if tried >= _PROBES:
-                    return None
-                count += point is not None
-        except ConfigError:  # a domain is infinite
-            return None
+        for tried, point in enumerate(self.walk(None)):
+            if tried >= _PROBES:
+                return None
+            count += point is not None
         return count
 
     def given(self, decisions: Mapping[str, Decision]) -> Run:

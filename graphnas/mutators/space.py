@@ -187,7 +187,7 @@ class ModelSpace:
             granularity: So many values, evenly spread, stand for a continuous domain.
 
         Raises:
-            ConfigError: A domain is infinite, and there is no granularity.
+            DecisionError: A domain is infinite, and there is no granularity.
         """
         if not self.mutators:
             return self.domains.grid(granularity)

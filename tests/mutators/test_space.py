@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import pickle
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from torch import nn
 
 from graphnas.errors import ConfigError, DecisionError, MutationError
 from graphnas.ir.record import model_wrapper
-from graphnas.mutators import Categorical, LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice
+from graphnas.mutators import Categorical, LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, uniform
 from graphnas.mutators.choices.fixed import declare_and_decide
 from graphnas.mutators.condition import Match
 
@@ -156,9 +155,30 @@ def test_the_vector_of_a_dynamic_space_has_room_for_what_only_comes_up_at_times(
     assert EDITED.decode(EDITED.encode(decisions)) == decisions
 
 
-def test_grids_of_infinite_domains_want_a_granularity() -> None:
-    space = ModelSpace(Net(), [Kernel(label="stem")], INPUTS)
-    assert len(list(itertools.islice(space.grid(), 5))) == 5
+@model_wrapper
+class Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.drop = nn.Dropout(ValueChoice(uniform(0.0, 0.5), label="rate"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.drop(self.stem(x))
+        return out
+
+
+@pytest.mark.parametrize("mutators", [[], [Kernel(label="stem")]])
+def test_grids_of_infinite_domains_want_a_granularity(mutators: list[Mutator]) -> None:
+    space = ModelSpace(Dropping(), mutators, INPUTS)
+    assert space.size() is None
+    with pytest.raises(DecisionError, match=r"'rate': a number from 0\.0 to 0\.5 has no end of values.*granularity=5"):
+        next(space.grid())
+    points = list(space.grid(granularity=3))
+    assert sorted({point["rate"] for point in points}) == [0.0, 0.25, 0.5]
+    assert len(points) == (9 if mutators else 3)
+
+
+def test_vectors_of_another_length_are_refused() -> None:
     with pytest.raises(DecisionError, match="expected a vector of 9 finite numbers, got 3"):
         PLAIN.decode([0.0, 1.0, 0.0])
 
