@@ -173,5 +173,5 @@ class Expressions:
 
     def _site(self, node: Node, name: str) -> Site:
         operation = node.operation.target.rpartition(":")[2].rpartition(".")[2]
-        hint = "" if node.name in self.unnamed else node.hint.rstrip("_0123456789")
+        hint = "" if node.name in self.unnamed else node.variable.rstrip("_0123456789")
         return Site(name, self.owner or hint or operation, 1 if self.owner else 2)

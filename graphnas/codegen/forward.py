@@ -17,7 +17,7 @@ from graphnas.codegen.rolling import roll
 from graphnas.codegen.schedule import Schedule, schedule
 from graphnas.codegen.syntax import Expression, Function, Parameter, Statement
 from graphnas.ir.effects import is_grad_switch, is_in_place_operator, is_setitem
-from graphnas.ir.graph import Graph, Node
+from graphnas.ir.graph import ITEM, Graph, Node
 from graphnas.ir.literal import FrozenDict, FrozenList, Value
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, Forward
@@ -70,7 +70,7 @@ def graph_body(graph: Graph, definition: Definition, *, owner: str = "init") -> 
         owner: What it builds.
     """
     writer = _Writer(graph, definition, owner)
-    return roll(writer.statements(), writer.output(), definition)
+    return roll(writer.statements(), writer.output(), definition, writer.lists)
 
 
 def _parameter(name: str, kind: Type) -> Parameter:
@@ -112,7 +112,7 @@ def _both_modes(forward: Forward, definition: Definition) -> list[Statement]:
     bodies: list[list[Statement]] = []
     for graph in forward.graphs:
         writer = _Writer(graph, definition)
-        body, output = roll(writer.statements(), writer.output(), definition)
+        body, output = roll(writer.statements(), writer.output(), definition, writer.lists)
         bodies.append([*body, syntax.return_of(syntax.bare(output))])
     return bodies[0] if len(bodies) == 1 else merge_modes(*bodies)
 
@@ -159,12 +159,16 @@ class _Writer:
         self.last_use = self._last_uses()
         self.rebound = self._rebound()
         self.holders = Holders(self.last_use, self.variable)
-        self.hints = {node.name: node.hint for node in graph.nodes}
+        self.hints = {node.name: node.variable for node in graph.nodes}
         self.places = {node.name: place for place, node in enumerate(graph.nodes)}
         self.taken = {*self.variable}  # by a variable so far
         self.copies: dict[str, int] = {}
         self.values = {name: [name] for name in self.variable}
         self.body: list[Statement] = []
+        self.bound: list[str] = []
+        self.ends: dict[str, tuple[list[Statement], int]] = dict.fromkeys(self.variable, (self.body, 0))
+        self.waiting: list[tuple[list[Statement], int, Statement]] = []
+        self.lists: dict[str, str] = {}
 
     def statements(self) -> list[Statement]:
         opens, closes = _gradient_blocks(self.plan.steps)
@@ -174,12 +178,16 @@ class _Writer:
                 outer.append(self.body)
                 self.body = []
             elif position in closes:
+                self._insert_copies()
                 inner, self.body = self.body, outer.pop()
                 if inner:
                     context = syntax.reference("torch:enable_grad" if opens[closes[position]] else "torch:no_grad")
                     self.body.append(syntax.with_statement(syntax.call(context), inner))
             else:
                 self._step(position, node)
+                self.ends.update((value, (self.body, len(self.body))) for value in self.bound)
+                self.bound.clear()
+        self._insert_copies()
         return self.body
 
     def output(self) -> Expression:
@@ -202,8 +210,9 @@ class _Writer:
         found: dict[str, list[int]] = {}
         for position, node in enumerate(self.plan.steps):
             for item in (node, *self.plan.unpacked.get(node.name, ())):
-                if item is not None and item.hint and item.name in self.last_use:
-                    found.setdefault(item.hint, []).append(position)
+                if item is None or not item.variable or item.name not in self.last_use or is_in_place_operator(item):
+                    continue
+                found.setdefault(item.variable, []).append(position)
         return found
 
     def _value(self, name: str) -> Expression:
@@ -275,23 +284,38 @@ class _Writer:
 
     def _make_room(self, position: int, node: Node) -> None:
         """Where the user's name is still held by an earlier value of that name, copy that one to a name of its own."""
-        held = self.holders.get(node.hint) if node.hint else None
-        if held is None or self.holders.is_free(node.hint, position) or not isinstance(self.types[held], TensorType):
+        name = node.variable
+        held = self.holders.get(name) if name else None
+        if held is None or self.holders.is_free(name, position) or not isinstance(self.types[held], TensorType):
             return
-        if self.hints.get(held, held) != node.hint or not names.is_usable(node.hint):
+        if self.hints.get(held, held) != name or not names.is_usable(name):
             return
         alias = self._kept_name(held, position, node)
-        self.body.append(syntax.assign(syntax.identifier(alias), syntax.identifier(node.hint)))
-        self.holders.release(node.hint)
-        values = self.values.pop(node.hint)
+        self._copy(held, syntax.assign(syntax.identifier(alias), syntax.identifier(name)))
+        self.holders.release(name)
+        values = self.values.pop(name)
         self.values[alias] = values
         self.variable.update((value, alias) for value in values)
         self.holders.bind(alias, held)
         self.taken.add(alias)
 
+    def _copy(self, value: str, copy: Statement) -> None:
+        """Put a copy right behind what it copies, whoever takes the name, so that turns of a loop have theirs alike."""
+        body, end = self.ends[value]
+        if body is self.body:
+            self.waiting.append((body, end, copy))
+        else:
+            self.body.append(copy)
+
+    def _insert_copies(self) -> None:
+        here = [item for item in self.waiting if item[0] is self.body]
+        self.waiting = [item for item in self.waiting if item[0] is not self.body]
+        for body, end, copy in sorted(here, key=lambda item: item[1], reverse=True):
+            body.insert(end, copy)
+
     def _name(self, position: int, node: Node, barred: Collection[str] = ()) -> str:
         """Choose the variable of a value: its hint, the variable of its first operand if that is done, or a new one."""
-        candidates = [node.hint] if node.hint else []
+        candidates = [node.variable] if node.variable else []
         if not node.hint and isinstance(node.type, TensorType):
             own = [self.variable[name] for name in self.plan.variables(node.args)[:1] if name in self.variable]
             end = self.last_use[node.name]
@@ -299,8 +323,16 @@ class _Writer:
         for name in candidates:
             if names.is_usable(name, barred) and self.holders.is_free(name, position):
                 return self._bind(name, node.name)
-        base = node.hint if node.hint and names.is_usable(node.hint) else names.base_name(node)
-        return self._bind(self.holders.fresh(base, position, barred), node.name)
+        base = names.base_name(node)
+        collected = "" if node.hint == node.variable else node.hint.removesuffix(ITEM).rstrip("_0123456789")
+        if collected:
+            base = names.item_name(collected, base)
+        elif names.is_usable(node.variable):
+            base = node.variable
+        name = self._bind(self.holders.fresh(base, position, barred), node.name)
+        if collected:
+            self.lists[name] = collected
+        return name
 
     def _is_rebound(self, name: str, start: int, end: int) -> bool:
         """Tell whether the user gives a variable to another value between two steps."""
@@ -315,7 +347,7 @@ class _Writer:
         if len(late) == 1 and late[0].operation.target in _ADDING:
             free = (name for name in names.ALIASES if not self._is_taken(name, position, end))
             return next(free, "") or self._numbered("kept", 2, position, end)
-        return self._numbered(taker.hint, 1, position, end)
+        return self._numbered(taker.variable, 1, position, end)
 
     def _is_taken(self, name: str, start: int, end: int) -> bool:
         """Tell whether a variable had the name before, or the user gives it to another value between two steps."""
@@ -332,6 +364,7 @@ class _Writer:
     def _bind(self, name: str, value: str) -> str:
         self.variable[value] = name
         self.values.setdefault(name, []).append(value)
+        self.bound.append(value)
         self.holders.bind(name, value)
         self.taken.add(name)
         return name

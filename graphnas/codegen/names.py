@@ -40,6 +40,12 @@ def base_name(node: Node) -> str:
     return name if is_usable(name) else "value"
 
 
+def item_name(container: str, otherwise: str) -> str:
+    """Return the variable of an item of a list: `outputs` has an `output`."""
+    name = container.removesuffix("s") if len(container) != 3 and not container.endswith("ss") else ""
+    return name if name != container and is_usable(name) else otherwise
+
+
 def numbered(base: str, number: int) -> str:
     """Return `base` with a number behind it that can be told from its own digits."""
     return f"{base}{'_' if base[-1:].isdigit() else ''}{number}"

@@ -13,13 +13,23 @@ import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.carried import with_carried_items
 from graphnas.codegen.runs import Runs
 from graphnas.codegen.syntax import Expression, Statement, Tree
 from graphnas.codegen.template import plain, weight
-from graphnas.codegen.variables import append, bound_by, is_binding, names_in, same, with_growing_lists, without_copies
+from graphnas.codegen.variables import (
+    append,
+    bound_by,
+    is_binding,
+    names_in,
+    same,
+    with_growing_lists,
+    with_late_copies,
+    without_copies,
+)
 from graphnas.ir.module import Child, Definition
 
 _LONGEST = 64
@@ -37,7 +47,10 @@ _DIGITS = "0123456789"
 
 
 def roll(
-    statements: Sequence[Statement], output: Expression, definition: Definition
+    statements: Sequence[Statement],
+    output: Expression,
+    definition: Definition,
+    lists: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Statement], Expression]:
     """Return the statements with loops where these are shorter, and the expression of the output after them.
 
@@ -45,20 +58,32 @@ def roll(
         statements: Statements of one function. A value that outlives its variable is copied: `x1 = x`.
         output: An expression that is evaluated after them.
         definition: What `self` is.
+        lists: Variables of values that the user's source collects in a list, with the variable of that list.
     """
     whole = [*statements, syntax.expression_statement(output)]
     whole = with_growing_lists(whole) or whole
-    whole = with_carried_items(whole, _Roller(definition, whole).shape)
-    roller = _Roller(definition, whole)
-    rolled = roller.roll(whole)
-    while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
-        whole = rolled
-        rolled = roller.roll(whole)
-    *rolled, last = without_copies([roller.comprehended(item) for item in rolled])
+    whole = with_carried_items(whole, _Roller(definition, whole, lists).shape)
+    # Copies are turns of a loop where each turn keeps the value that it began with, and are in the way elsewhere.
+    slim = without_copies(whole)
+    forms = [slim] if slim == whole else [slim, whole]
+    *rolled, last = min((_rolled(form, definition, lists) for form in forms), key=_size)
     value = last.parts[0]
     if rolled and is_binding(rolled[-1]) and value == rolled[-1].parts[0]:
         value = rolled.pop().parts[1]  # what is named to be returned needs no name
     return rolled, value
+
+
+def _rolled(whole: list[Statement], definition: Definition, lists: Mapping[str, str]) -> list[Statement]:
+    roller = _Roller(definition, whole, lists)
+    rolled = roller.roll(whole)
+    while len(rolled) < len(whole):  # loops that follow each other may be the turns of another one
+        whole = rolled
+        rolled = roller.roll(whole)
+    return with_late_copies(without_copies([roller.comprehended(item) for item in rolled]))
+
+
+def _size(statements: Sequence[Statement]) -> int:
+    return sum(map(weight, statements))
 
 
 @dataclass(frozen=True)
@@ -88,8 +113,9 @@ class _Loop:
 
 
 class _Roller:
-    def __init__(self, definition: Definition, statements: Sequence[Statement]) -> None:
+    def __init__(self, definition: Definition, statements: Sequence[Statement], collected: Mapping[str, str]) -> None:
         self.definition = definition
+        self.collected = collected
         self.taken = names.Taken(name for item in statements for name in names_in(item))
         self.bindings = Counter(name for item in statements for name in bound_by(item))
         self.lists: dict[str, int] = {}
@@ -336,7 +362,7 @@ class _Roller:
         own = {*self.enclosing}
         lists: dict[_Slot, tuple[Expression, Tree]] = {}
         for slot, item in collecting.items():
-            name = self.taken.free_name(_plural(item.parts[1]), own)
+            name = self.taken.free_name(self._list_name(slot, item.parts[1]), own)
             own.add(name)
             lists[slot] = (syntax.identifier(name), item)
         taken = self.enclosing | {name for group in groups for item in group for name in names_in(item)}
@@ -352,6 +378,10 @@ class _Roller:
         gain -= weight(syntax.for_loop(*header, body)) + 3 * len(lists)
         kept = {name.text: tuple(tree.text for tree in slot.items) for slot, (name, _) in lists.items()}
         return _Loop(start, len(template), len(groups), header, body, gain, kept)
+
+    def _list_name(self, slot: _Slot, value: Expression) -> str:
+        known = list(dict.fromkeys(self.collected.get(tree.text, "") for tree in slot.items))
+        return known[0] if len(known) == 1 and known[0] else _plural(value)
 
     def _can_collect(self, slot: _Slot, slots: list[_Slot], inside: Counter[str]) -> bool:
         """Tell whether the variables of a slot are set once, and read after the loop only."""

@@ -8,10 +8,13 @@ to move. Guards and values that nothing comes of are left out.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
+
+import torch
 
 from graphnas.ir.effects import (
     assigned_paths,
@@ -23,7 +26,7 @@ from graphnas.ir.effects import (
     live_nodes,
 )
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Argument, Value, values_in
+from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
 from graphnas.ir.module import Definition
 from graphnas.ir.types import MappingType, ScalarType, SequenceType, Type
 
@@ -136,6 +139,8 @@ class _Scheduler:
         nodes = self._find_updates(self._find_loops(live))
         self.uses = _count_uses(nodes, self.graph.output)
         members = self._find_unpacked(nodes)
+        nodes = [self._as_read(node) if node.name not in members else node for node in nodes]
+        self.listed = self._find_listed(nodes)
         forced = self._forced(nodes)
         for node in nodes:
             if node.name not in members:
@@ -170,19 +175,23 @@ class _Scheduler:
         taken = self._consume(operands)
         inner = self.pending.last(taken)
         depth = 1 + max((self.depth.get(item, 0) for item in inner), default=0)
-        size = 2 + len(operands) + sum(self.size.get(item, 0) for item in inner)
+        size = 2 + len(operands) + sum(self.size.get(item, 0) for item in inner if not self._is_alike(item))
         if depth > _MAX_DEPTH or size > _MAX_SIZE:
             self._spill(len(self.pending))
             depth, size = 1, 2 + len(operands)
             taken = 0
         self._take(taken)
         self.depth[name], self.size[name] = depth, size
-        free = uses == 1 and name not in forced and not node.hint
+        free = uses == 1 and name not in forced and (not node.hint or name in self.listed)
         if free and not (is_in_place_operator(node) or is_setitem(node) or self._has_statement(name)):
             self.pending.append(node)
         else:
             self._spill(len(self.pending))
             self.plan.steps.append(node)
+
+    def _is_alike(self, name: str) -> bool:
+        """Tell whether a value is an item of a list after the first, and like that one: it adds nothing to read."""
+        return self.listed.get(name, 0) > 0
 
     def _has_statement(self, name: str) -> bool:
         return name in self.plan.loops or name in self.plan.unpacked
@@ -235,8 +244,39 @@ class _Scheduler:
             return False
         return isinstance(self.types[node.args[0].name], (SequenceType, MappingType))
 
+    def _as_read(self, node: Node) -> Node:
+        """Return a node as a trace of the source sees it: `h = items[0]` gives nothing that it knows a name."""
+        return replace(node, hint="") if node.hint and self._is_item(node) and not _is_cheap(node) else node
+
+    def _find_listed(self, nodes: list[Node]) -> dict[str, int]:
+        """Find what modules return to be items of a list of three or more that are computed alike, with their places.
+
+        They are written in the list, whatever they were called: `[block(x) for block in self.blocks]`.
+        """
+        known = {node.name: node for node in nodes if node.operation.kind == "module"}
+        found: dict[str, int] = {}
+        arguments = (item for node in nodes for item in (*node.args, *node.kwargs.values()))
+        for argument in (*arguments, self.graph.output):
+            for items in _sequences(argument):
+                values = [known.get(item.name) if isinstance(item, Value) else None for item in items]
+                kinds = dict.fromkeys(None if item is None else _likeness(item) for item in values)
+                names = [item.name for item in values if item is not None and self.uses[item.name] == 1]
+                if len(names) == len(items) >= 3 and len(kinds) == 1:
+                    found.update((name, place) for place, name in enumerate(names))
+        return found
+
     def _forced(self, nodes: list[Node]) -> frozenset[str]:
         """Values that need a variable: targets of in-place statements, and what a repeated read reads."""
+        items = {node.name: node for node in nodes if self._is_item(node)}
+
+        def sources(node: Node) -> Iterator[str]:
+            """Yield what is read again with a node: an item of a tuple has no variable of its own for that."""
+            for value in node.inputs:
+                if value.name in items:
+                    yield from sources(items[value.name])
+                else:
+                    yield value.name
+
         names: list[str] = []
         for node in nodes:
             if is_in_place_operator(node) or is_setitem(node):
@@ -244,7 +284,7 @@ class _Scheduler:
             elif node.name in self.plan.loops:
                 names += [value.name for value in values_in((node.args[1:], node.kwargs))]
             elif (_is_cheap(node) or self._is_item(node)) and self.uses.get(node.name, 0) > 1:
-                names += [value.name for value in node.inputs]
+                names += sources(node)
         return frozenset(names)
 
     def _find_unpacked(self, nodes: list[Node]) -> frozenset[str]:
@@ -363,6 +403,22 @@ def _named_alike(nodes: Sequence[Node]) -> list[Node]:
         known = [] if node.hint or node.name not in places else list(hints[places[node.name]])
         found.append(replace(node, hint=known[0]) if len(known) == 1 else node)
     return found
+
+
+def _sequences(argument: Argument) -> Iterator[tuple[Argument, ...]]:
+    """Yield the tuples and lists that stand in an argument."""
+    if isinstance(argument, FrozenDict):
+        argument = tuple(argument.values())
+    if isinstance(argument, tuple) and not isinstance(argument, torch.Size):
+        yield argument
+        for item in argument:
+            yield from _sequences(item)
+
+
+def _likeness(node: Node) -> tuple[object, ...]:
+    """Return what calls of modules in one line of a loop have in common."""
+    operation = node.operation
+    return (re.sub(r"\d+", "", operation.target), operation.forward, len(node.args), tuple(node.kwargs))
 
 
 def _count_uses(nodes: list[Node], output: Argument) -> dict[str, int]:

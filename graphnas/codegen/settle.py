@@ -277,7 +277,7 @@ def _grouped(uses: Sequence[_Use]) -> list[list[int]]:
 
 
 def _family(use: _Use) -> str:
-    if use.setting:
+    if use.setting and use.setting not in WIDTHS:
         return f"setting {use.setting}"
     return "width" if use.column.site.name in WIDTHS else use.column.site.name
 

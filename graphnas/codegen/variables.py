@@ -72,6 +72,27 @@ def _renamed_from_the_start(
     return list(past[-count:])
 
 
+def with_late_copies(statements: list[Statement]) -> list[Statement]:
+    """Put a copy that stays right before its source gets another value; until then the source is read."""
+    position = len(statements) - 1
+    while position >= 0:
+        if _is_copy(statements[position]):
+            statements = _postponed(statements, position)
+        position -= 1
+    return statements
+
+
+def _postponed(statements: list[Statement], position: int) -> list[Statement]:
+    copy = statements[position]
+    new, old = copy.parts
+    end = next((n for n in range(position + 1, len(statements)) if old.text in bound_by(statements[n])), None)
+    between = statements[position + 1 : end]
+    if end is None or any(new.text in bound_by(item) for item in between):
+        return statements
+    read = [with_names(item, {new.text: old}) for item in between]
+    return [*statements[:position], *read, copy, *statements[end:]]
+
+
 def _is_copy(item: Statement) -> bool:
     return is_binding(item) and item.parts[1].kind == "name"
 

@@ -113,11 +113,20 @@ class _Reader:
             for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))
         )
 
-    def needed(self, tensors: Iterable[torch.Tensor], changes_of: Callable[[torch.Tensor], list[int]]) -> list[int]:
-        """Return the calls from which tensors come, those included that changed something on the way, in order."""
+    def needed(
+        self,
+        tensors: Iterable[torch.Tensor],
+        changes_of: Callable[[torch.Tensor], list[int]],
+        is_there: Callable[[torch.Tensor], bool],
+    ) -> list[int]:
+        """Return the calls from which tensors come, those included that changed something on the way, in order.
+
+        Where a tensor `is_there` already, it does not matter from what it came.
+        """
         wanted: dict[int, int] = {}
         end = len(self.entries)
-        pending = [(self.producers[id(tensor)][0], end) for tensor in tensors if id(tensor) in self.producers]
+        wanting = [tensor for tensor in tensors if id(tensor) in self.producers and not is_there(tensor)]
+        pending = [(self.producers[id(tensor)][0], end) for tensor in wanting]
         while pending:
             index, limit = pending.pop()
             if wanted.get(index, -1) >= limit:
@@ -126,6 +135,8 @@ class _Reader:
             entry = self.entries[index]
             made = {storage(item) for item in tensors_in(entry.result)}
             for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs), *tensors_in(entry.result)):
+                if is_there(item):
+                    continue
                 # What changes something after it was copied does not change the copy; a view shows it.
                 until = limit if storage(item) in made else min(index, limit)
                 source = self.origin(item)
@@ -175,8 +186,9 @@ class _Describer:
         origin = reader.origin(tensor)
         if origin is None:
             return None
-        needed = reader.needed([origin], lambda item: self._changes_while_built(item, tensor))
         builder = _GraphBuilder(reader, {})
+        changes_of = partial(self._changes_while_built, tensor=tensor)
+        needed = reader.needed([origin], changes_of, builder.is_attribute)
         try:
             for index in needed:
                 builder.add(index)
@@ -222,7 +234,8 @@ class _Describer:
                     name = builder.copy(path, tensor, self.reader.origin(tensor))
                 else:
                     given = [*tensors_in(entry.args), *tensors_in(entry.kwargs)]
-                    for step in reader.needed(given, partial(self._changes_before, paths=paths, end=index)):
+                    changes_of = partial(self._changes_before, paths=paths, end=index)
+                    for step in reader.needed(given, changes_of, builder.is_attribute):
                         if not self._is_alias(reader.entries[step], paths):
                             builder.add(step)
                     name = builder.add(index).name
@@ -350,9 +363,11 @@ class _GraphBuilder:
         nodes = len(self.nodes)
         try:
             changes = self.reader.changes
-            for step in self.reader.needed(
-                [origin], lambda item: [] if storage(item) == storage(whole) else changes.get(storage(item), [])
-            ):
+
+            def changes_of(item: torch.Tensor) -> list[int]:
+                return [] if storage(item) == storage(whole) else changes.get(storage(item), [])
+
+            for step in self.reader.needed([origin], changes_of, self.is_attribute):
                 self.add(step)
             value = self.argument(origin)
         except _UntoldError:
@@ -396,17 +411,20 @@ class _GraphBuilder:
             return slice(*(self.argument(item) for item in (value.start, value.stop, value.step)))
         return freeze(value)
 
-    def _tensor(self, tensor: torch.Tensor) -> Value:
+    def is_attribute(self, tensor: torch.Tensor) -> bool:
+        """Tell whether a tensor is one that stands at a path, and not a part of it."""
         known = self.paths.get(storage(tensor))
-        if known is not None:
-            path, whole = known
-            if tensor.shape == whole.shape and tensor.stride() == whole.stride():
-                if id(whole) not in self.values:
-                    read = Operation("attribute", path)
-                    node = Node(self.names.of(read), read, (), FrozenDict(), type_of(whole))
-                    self.nodes.append(node)
-                    self.values[id(whole)] = node.value
-                return self.values[id(whole)]
+        return known is not None and (tensor.shape, tensor.stride()) == (known[1].shape, known[1].stride())
+
+    def _tensor(self, tensor: torch.Tensor) -> Value:
+        if self.is_attribute(tensor):
+            path, whole = self.paths[storage(tensor)]
+            if id(whole) not in self.values:
+                read = Operation("attribute", path)
+                node = Node(self.names.of(read), read, (), FrozenDict(), type_of(whole))
+                self.nodes.append(node)
+                self.values[id(whole)] = node.value
+            return self.values[id(whole)]
         origin = self.reader.origin(tensor)
         if origin is None:
             raise _UntoldError("it takes a tensor from elsewhere")

@@ -41,7 +41,7 @@ def expression(graph: Graph, name: str) -> str:
     if kind == "attribute":
         return f"self.{target}"
     if kind == "module":
-        return f"{node.hint or node.name}"
+        return f"{node.variable or node.name}"
     parts = [_operand(graph, item) for item in node.args]
     parts += [f"{key}={_operand(graph, item)}" for key, item in node.kwargs.items()]
     if kind == "field":
@@ -61,7 +61,7 @@ def _operand(graph: Graph, argument: Argument) -> str:
     if not isinstance(argument, Value):
         return format_literal(argument)
     node = graph.producer(argument)
-    if node is not None and node.hint:
-        return node.hint
+    if node is not None and node.variable:
+        return node.variable
     text = expression(graph, argument.name)
     return f"({text})" if node is not None and node.operation.target in _INFIX else text

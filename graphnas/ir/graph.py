@@ -44,6 +44,10 @@ class Operation:
         return f"{self.kind} {self.target}{suffix}"
 
 
+ITEM = "[]"
+"""Stands behind the variable of a list in the hint of a value that is appended to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One operation and the value that it produces.
@@ -54,7 +58,8 @@ class Node:
         args: Positional arguments.
         kwargs: Keyword arguments, in the order in which they were written.
         type: Type of the value for the example inputs.
-        hint: The variable that the user's source gave the value to, or the empty string. Not unique: `x = f(x)`.
+        hint: The variable that the user's source gave the value to, or the empty string. Not unique: `x = f(x)`. Of a
+            value that a loop appends to a list, the variable of the list: `xs[]` for `xs.append(f(x))`.
         label: A name by which mutators find the node, or the empty string.
         location: `file:line` of the call; not part of equality, keys or hashes.
     """
@@ -74,6 +79,11 @@ class Node:
     def value(self) -> Value:
         """The value that this node produces, for use in arguments."""
         return Value(self.name)
+
+    @property
+    def variable(self) -> str:
+        """The variable that the source gave the value itself to, or the empty string."""
+        return "" if self.hint.endswith(ITEM) else self.hint
 
     @property
     def inputs(self) -> tuple[Value, ...]:

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
+
+from graphnas.ir.graph import ITEM
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -33,11 +36,13 @@ class Place(NamedTuple):
         location: `file:line`.
         targets: Variables that the value is stored to: none, one, or those of an unpacking in order.
         augmented: Whether it is an augmented assignment, `x += y`.
+        appended: The variable of a list that the value is appended to, or the empty string.
     """
 
     location: str
     targets: tuple[str, ...]
     augmented: bool = False
+    appended: str = ""
 
     @property
     def target(self) -> str:
@@ -67,7 +72,10 @@ def current_place() -> Place:
     if seen is not None:
         _note(frame, seen)
     targets, augmented = _stores(frame.f_code).get(frame.f_lasti, ((), False))
-    return Place(f"{frame.f_code.co_filename}:{frame.f_lineno}", targets, augmented)
+    location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    if targets and targets[0].endswith(ITEM):
+        return Place(location, (), augmented, targets[0].removesuffix(ITEM))
+    return Place(location, targets, augmented)
 
 
 _Seen = dict[tuple[int, int], tuple[CodeType, int]]
@@ -109,14 +117,18 @@ def place_of_error(error: BaseException) -> str:
 
 @lru_cache(maxsize=4096)
 def _stores(code: CodeType) -> dict[int, tuple[tuple[str, ...], bool]]:
-    """Return, by the offset of an instruction, where the value it leaves is stored, and whether by `x += y`."""
+    """Return, by the offset of an instruction, where the value it leaves is stored, and whether by `x += y`.
+
+    Of a value that is appended to a list, the variable of the list with `ITEM` behind it.
+    """
     instructions = [item for item in dis.get_instructions(code) if item.opname not in _SILENT]
+    lists = _appends(instructions)
     found: dict[int, tuple[tuple[str, ...], bool]] = {}
     positions = {item.offset: position for position, item in enumerate(instructions)}
     for index, instruction in enumerate(instructions):
         if not instruction.opname.startswith(_QUIET):
             unpacks = instruction.opname == "UNPACK_SEQUENCE"  # a tensor on the right is taken apart by it
-            targets = _followed(instructions, positions, index if unpacks else index + 1)
+            targets = _followed(instructions, positions, lists, index if unpacks else index + 1)
             augmented = instruction.opname == "BINARY_OP" and instruction.argrepr.endswith("=")
             if targets or augmented:
                 # While a function of Python runs, the caller may stand on the cache behind its call already.
@@ -132,11 +144,35 @@ _FARTHEST = 64
 """Most instructions that a value is followed for: the right side of one statement."""
 
 
-def _followed(instructions: list[dis.Instruction], positions: dict[int, int], position: int) -> tuple[str, ...]:
+def _appends(instructions: list[dis.Instruction]) -> dict[int, str]:
+    """Return the positions of the calls `xs.append(...)`, each with the variable of the list."""
+    found: dict[int, str] = {}
+    for index, (loaded, method) in enumerate(pairwise(instructions)):
+        if method.opname not in ("LOAD_METHOD", "LOAD_ATTR") or method.argval != "append":
+            continue
+        names = loaded.argval if isinstance(loaded.argval, tuple) else (loaded.argval,)
+        if not loaded.opname.startswith(("LOAD_FAST", "LOAD_DEREF")):
+            continue
+        height = 0
+        for position, instruction in enumerate(instructions[index + 2 : index + 2 + _FARTHEST], index + 2):
+            if "JUMP" in instruction.opname or instruction.opname.startswith(("FOR_ITER", "RETURN", "STORE")):
+                break
+            if instruction.opname == "CALL" and instruction.arg == height == 1:
+                found[position] = names[-1]
+                break
+            height += _taken(instruction)[1]
+    return found
+
+
+def _followed(
+    instructions: list[dis.Instruction], positions: dict[int, int], lists: dict[int, str], position: int
+) -> tuple[str, ...]:
     """Follow the value on top of the stack until it is stored; nothing if it is used before."""
     depth = 0
     for _ in range(min(_FARTHEST, len(instructions) - position)):
         name, count = instructions[position].opname, int(instructions[position].arg or 0)
+        if position in lists and depth == 0:
+            return (f"{lists[position]}{ITEM}",)
         if name == "UNPACK_SEQUENCE" and depth == 0:
             names = _names(instructions[position + 1 : position + 1 + count])
             return names[:count] if len(names) >= count > 1 else ()

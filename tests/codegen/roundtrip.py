@@ -21,8 +21,11 @@ def roundtrip(build: Callable[[], nn.Module], *inputs: Any, **kwargs: Any) -> st
     """
     with graphnas.recording():
         net = build()
-    source = to_source(graphnas.trace(net, inputs, kwargs))
-    generated = to_module(graphnas.trace(net, inputs, kwargs))
+    model = graphnas.trace(net, inputs, kwargs)
+    source = to_source(model)
+    with graphnas.recording():
+        generated = to_module(model)
+    assert to_source(graphnas.trace(generated, inputs, kwargs)) == source, "generated source is no fixed point"
     assert list(generated.state_dict()) == list(net.state_dict()), source
     generated.load_state_dict(net.state_dict(), strict=True)
     trained = {name: item.requires_grad for name, item in net.named_parameters()}

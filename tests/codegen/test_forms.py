@@ -330,3 +330,39 @@ def test_arguments_of_a_base_that_say_the_default_in_other_words_are_left_out() 
             return super().forward(nn.functional.pad(x, (1, 1, 1, 1)))  # type: ignore[no-any-return]  # modules are not typed
 
     assert "super().__init__(3, stride=2)\n" in roundtrip(lambda: Around(Pool()), torch.randn(2, 3, 8, 8))
+
+
+def test_strides_are_read_or_unpacked_as_they_were() -> None:
+    class Windows(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            strides = x.stride()
+            x = x.as_strided((2, 3, 4), (strides[0] // 2, strides[1], strides[2]))
+            outer, middle, inner = x.stride()
+            return x.as_strided((2, 2, 2), (outer // 2, middle, inner))
+
+    source = roundtrip(Windows, X)
+    assert "(stride[0] // 2, stride[1], stride[2])" in source
+    assert "outer, middle, inner = x.stride()" in source
+
+
+def test_the_method_of_a_module_that_is_its_second_forward_stays_one() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x).relu()  # type: ignore[no-any-return]  # modules are not typed
+
+        def forward_1(self, x: Tensor) -> Tensor:
+            return self.linear(x).tanh()  # type: ignore[no-any-return]  # modules are not typed
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.twice = Twice()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.twice(x) + self.twice.forward_1(x)  # type: ignore[no-any-return]  # modules are not typed
+
+    assert "return self.twice(x) + self.twice.forward_1(x)" in roundtrip(Net, X)

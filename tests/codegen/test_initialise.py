@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import graphnas
+from tests.codegen.roundtrip import roundtrip
 
 
 class Plain(nn.Module):
@@ -274,3 +275,33 @@ def test_copies_start_as_what_they_are_copies_of() -> None:
     assert torch.equal(state["1.gate"], torch.full((3,), 0.5))
     for name in ("0.weight", "1.weight"):
         assert 0.005 < state[name].std() < 0.02
+
+
+class Rotary(nn.Module):
+    """Keeps what its buffer was at first, before the model around it fills the buffer again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        frequencies = 1.0 / 100.0 ** (torch.arange(0, 4, 2) / 4)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.register_buffer("original", frequencies.clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.get_buffer("frequencies") + self.get_buffer("original")
+
+
+class Refilled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rotary = Rotary()
+        with torch.no_grad():
+            for name in ("frequencies", "original"):
+                self.rotary.get_buffer(name).copy_(1.0 / 100.0 ** (torch.arange(0, 4, 2) / 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rotary(x)  # type: ignore[no-any-return]  # modules are not typed
+
+
+def test_a_tensor_is_what_it_was_when_it_was_taken() -> None:
+    source = roundtrip(Refilled, torch.randn(3, 2))
+    assert source.partition("def forward")[0].count("copy_") == 0

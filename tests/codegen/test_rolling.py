@@ -149,6 +149,72 @@ DENSE = """features = [x]
             features.append(layer(features))
         return torch.cat(features, dim=-1)"""
 
+
+class Pyramid(nn.Module):
+    """What each turn computes has a name of its own, and is an item of a list in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.laterals = linears(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        p2 = self.laterals[0](x)
+        p3 = self.laterals[1](x)
+        p4 = self.laterals[2](x)
+        p5 = self.laterals[3](x)
+        return torch.stack([p2, p3, p4, p5])
+
+
+class Collected(nn.Module):
+    """Turns of several statements that leave something in a list, from the second on of what the first one left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops = linears(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [x, x.relu()]
+        for index in range(4):
+            left = self.ops[2 * index](states[min(index, 2)])
+            right = self.ops[2 * index + 1](states[0])
+            new = left + right
+            states.append(new)
+        return torch.cat(states[2:])
+
+
+class Filled(nn.Module):
+    """A list that is filled in two steps each turn, and read afterwards item by item."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = linears(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(torch.tanh(x * 2).relu())
+        return maps[0] * maps[1] + maps[2] * maps[0]
+
+
+class Paused(nn.Module):
+    """Values that are kept beyond a block without gradients, and into one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = linears(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks[0](x)
+        before = x
+        with torch.no_grad():
+            x = self.blocks[1](x)
+            within = x
+            x = self.blocks[2](x)
+        x = self.blocks[3](x)
+        return torch.cat([x, within, before, within * x, before * x])
+
+
 CASES: list[tuple[Callable[[], nn.Module], list[str]]] = [
     (Several, ["for conv, norm in zip(self.convs, self.norms):"]),
     (Part, ["for block in self.blocks[1:]:"]),
@@ -157,6 +223,10 @@ CASES: list[tuple[Callable[[], nn.Module], list[str]]] = [
     (Skips, ["xs.append(x)", "for up, skip in zip(self.ups, reversed(xs)):"]),
     (Features, ["return [head(x).relu() for head in self.heads]"]),
     (Dense, [DENSE, "DenseLayer(16)"]),
+    (Pyramid, ["return torch.stack([lateral(x) for lateral in self.laterals])"]),
+    (Collected, ["outputs.append(left + right)\n        return torch.cat([new1, outputs[0]"]),
+    (Filled, ["maps.append(torch.tanh(x * 2).relu())"]),
+    (Paused, ["            x2 = x\n            x = self.blocks[2](x)\n        x = self.blocks[3](x)\n"]),
     (Nested, ["for stage in self.stages:\n            for block in stage:\n                x = block(x)"]),
 ]
 

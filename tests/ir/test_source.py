@@ -65,6 +65,26 @@ def nested() -> Any:
     return x
 
 
+def appended() -> Any:
+    results, others = [], [1]
+    for flag in (True, False):
+        results.append(call())
+        results.append(call().view())
+        others.append(call(call(), len(others)))
+        results.append(call() if flag else None)
+        x = call()
+        others.append(x)
+    return results
+
+
+def test_list_that_a_value_is_appended_to() -> None:
+    SEEN.clear()
+    appended()
+    lists = ["results", "", "", "others"]
+    assert [place.appended for place in SEEN] == [*lists, "", "", *lists, ""]
+    assert [place.targets for place in SEEN[4:6]] == [(), ("x",)]
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from graphnas.errors import GraphNASError, TraceError
 from graphnas.ir.abstract import type_of
 from graphnas.ir.calls import is_impure, is_random
 from graphnas.ir.effects import statistics_of
-from graphnas.ir.graph import Graph, Guard, Input, Node, Operation
+from graphnas.ir.graph import ITEM, Graph, Guard, Input, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
 from graphnas.ir.trace.imported import is_generated_name
@@ -35,9 +36,12 @@ def graph_of(call: Call, forward_of: Callable[[str, int], int]) -> Graph:
     """
     live = _live(call)
     names = _names(call, live)
+    appended = Counter(str(node.meta["location"]) for node in live if _is_appended(node))
     inputs = tuple(Input(names[node], type_of(node.meta["val"]), keyword_only) for node, keyword_only in call.inputs)
     nodes = tuple(
-        _node(node, names, forward_of) for node in call.graph.nodes if node in live and node.op not in _STRUCTURE
+        _node(node, names, forward_of, appended)
+        for node in call.graph.nodes
+        if node in live and node.op not in _STRUCTURE
     )
     output = next(node for node in call.graph.nodes if node.op == "output")
     guards = tuple(Guard(names[node], freeze(outcome), location) for node, outcome, location in call.guards)
@@ -110,7 +114,24 @@ def _base(node: torch.fx.Node) -> str:
     return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", "value"))
 
 
-def _node(node: torch.fx.Node, names: dict[torch.fx.Node, str], forward_of: Callable[[str, int], int]) -> Node:
+def _is_appended(node: torch.fx.Node) -> bool:
+    """Tell whether a value was appended to a list as soon as it was computed."""
+    return str(node.meta.get("hint", "")).endswith(ITEM)
+
+
+def _hint(node: torch.fx.Node, appended: Mapping[str, int]) -> str:
+    """Return the variable that the user gave a value to; that of a list only if a loop fills it."""
+    if is_generated_name(node, _base(node)) or (_is_appended(node) and appended[node.meta["location"]] < 2):
+        return ""
+    return str(node.meta.get("hint", ""))
+
+
+def _node(
+    node: torch.fx.Node,
+    names: dict[torch.fx.Node, str],
+    forward_of: Callable[[str, int], int],
+    appended: Mapping[str, int],
+) -> Node:
     args = node.args
     target: Any = node.target
     if node.op == "call_module":
@@ -136,7 +157,7 @@ def _node(node: torch.fx.Node, names: dict[torch.fx.Node, str], forward_of: Call
         args=tuple(_argument(arg, names) for arg in args),
         kwargs=FrozenDict((name, _argument(arg, names)) for name, arg in node.kwargs.items()),
         type=_GRAD_MODE if target is torch.set_grad_enabled else type_of(node.meta["val"]),
-        hint="" if is_generated_name(node, _base(node)) else node.meta.get("hint", ""),
+        hint=_hint(node, appended),
         location=node.meta.get("location", ""),
     )
 

@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from graphnas.errors import TraceError
 from graphnas.ir.abstract import abstract
+from graphnas.ir.graph import ITEM
 from graphnas.ir.literal import freeze
 from graphnas.ir.source import Place, current_place
 from graphnas.ir.trace.arguments import tensor_paths
@@ -187,7 +188,7 @@ class GraphRecorder(torch.fx.Tracer):
         keywords = {name: self._argument(arg) for name, arg in kwargs.items()}
         node = self.innermost.graph.create_node(kind, target, arguments, keywords)
         node.meta["val"] = snapshot(value)
-        node.meta["hint"] = place.target
+        node.meta["hint"] = f"{place.appended}{ITEM}" if place.appended else place.target
         node.meta["location"] = place.location
         return node
 
@@ -387,9 +388,16 @@ class GraphRecorder(torch.fx.Tracer):
         if name == "stride":  # it hangs on sizes, of which one may be that of the batch
             whole = Symbolic(self, tuple(tensor.stride()), "stride", (tensor,))
             self._reads.append((tensor, whole))
-            items = tuple(wrap(self, step, operator.getitem, (whole, i)) for i, step in enumerate(whole.value))
+            items = tuple(TracedInt(self, step, operator.getitem, (whole, i)) for i, step in enumerate(whole.value))
             dim = kwargs["dim"] if kwargs else args[1] if len(args) > 1 else None
-            return items if dim is None else items[dim]
+            place = current_place()
+            if dim is not None:
+                items[dim].name(place.target)
+                return items[dim]
+            if len(place.targets) == len(items) > 1:
+                for item, variable in zip(items, place.targets, strict=True):
+                    item.name(variable)
+            return items
         if name in ("numel", "nelement"):
             number = wrap(self, tensor.numel(), torch.numel, (tensor,))
         else:

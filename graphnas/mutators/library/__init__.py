@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from graphnas.mutators.library.blocks import DropBlock, DuplicateBlock, InsertModule, RemoveOperation
 from graphnas.mutators.library.depth import Deepen
-from graphnas.mutators.library.heads import ChangeHeads
 from graphnas.mutators.library.kinds import ChangeActivation, ChangeNormalisation
 from graphnas.mutators.library.modules import (
     ChangeGroups,
@@ -24,7 +23,6 @@ __all__ = [
     "AddSkip",
     "ChangeActivation",
     "ChangeGroups",
-    "ChangeHeads",
     "ChangeKernel",
     "ChangeNormalisation",
     "ChangeStride",
