@@ -74,8 +74,9 @@ def operand_name(operation: Operation, position: int) -> str:
     module, _, name = operation.target.partition(":")
     if module == "operator":
         return _OPERATORS.get(name, "value")
-    target = f"torch:Tensor.{operation.target}" if operation.kind == "method" else operation.target
-    known = parameter_names(target)
+    known: tuple[str, ...] = ()
+    if operation.kind in ("function", "method"):  # a child may have the name of a module of Python: nothing is imported
+        known = parameter_names(f"torch:Tensor.{operation.target}" if operation.kind == "method" else operation.target)
     if operation.target in _FACTORIES:
         return "dim"
     if position < len(known):
