@@ -134,7 +134,8 @@ class Tape(TorchFunctionMode):
             for position, tensor in _positions(result):
                 if id(tensor) not in given:  # `x.to(x.dtype)` is `x`
                     self.producers[id(tensor)] = (index, position)
-                    self.elements[id(tensor)] = tensor.numel()
+                    if not nn.parameter.is_lazy(tensor):  # it has no elements yet
+                        self.elements[id(tensor)] = tensor.numel()
 
 
 def storage(tensor: torch.Tensor) -> int:

@@ -343,3 +343,11 @@ def test_an_initialisation_is_named_after_modules_that_are_no_identifiers() -> N
     model = trace(net, (torch.zeros(1, 3),))
     assert [node.name for node in model.root.init.nodes] == ["block1_0_weight", "normal"]
     verify(model)
+
+
+def test_lazy_modules_may_get_their_shapes_while_recording() -> None:
+    with recording():
+        net = nn.Sequential(nn.LazyConv1d(4, 1), nn.LazyBatchNorm1d(), nn.Flatten(), nn.LazyLinear(2))
+        net(torch.randn(2, 3, 5))
+    model = trace(net, (torch.randn(2, 3, 5),))
+    assert [site.type for site in model.sites] == ["Conv1d", "BatchNorm1d", "Flatten", "Linear"]
