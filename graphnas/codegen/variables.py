@@ -152,7 +152,8 @@ def with_growing_lists(statements: list[Statement]) -> list[Statement] | None:
 def _chain(statements: list[Statement], start: int, bindings: Counter[str]) -> list[Tree]:
     """Return the lists of the statements from a position on, as long as each grows by the value before."""
     found: list[Tree] = []
-    for item in statements[start:]:
+    for place in range(start, len(statements)):  # no slice: most chains end at once
+        item = statements[place]
         if not is_binding(item) or bindings[item.parts[0].text] != 1:
             break
         lists = [tree for tree in _lists(item.parts[1]) if not found or same(tree, found[-1])]
