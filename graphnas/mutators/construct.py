@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from graphnas.errors import DecisionError
 from graphnas.ir.record import Record, is_model_wrapped, recording
@@ -66,6 +67,18 @@ class Construction:
         """Return the arguments anew; choices among them were made outside, and are noted before it starts."""
         args = tuple(map(constructed_again, self.args))
         return args, {name: constructed_again(argument) for name, argument in self.kwargs.items()}
+
+    def run_to_trace(self, fixation: Fixation, inputs: tuple[Any, ...]) -> nn.Module:
+        """Return a module as `run_aside` does, in which lazy modules have got their shapes from a call on `inputs`."""
+        with torch.random.fork_rng(devices=[]):
+            module = self.run(fixation)
+            if any(map(is_lazy, module.parameters())) or any(map(is_lazy, module.buffers())):
+                modes = [(part, part.training) for part in module.modules()]
+                with recording(), torch.no_grad():
+                    module.eval()(*inputs)
+                for part, training in modes:
+                    part.training = training
+            return module
 
     def run_aside(self, fixation: Fixation | None, *, shapes_only: bool = False) -> nn.Module:
         """Return a module that is only looked at: random state is as it was before.

@@ -106,4 +106,6 @@ class InlinePart:
     def _trace(self, decisions: Mapping[str, Decision], natures: tuple[Nature, ...]) -> Model:
         assert self.construction is not None, "checked by `freeze`"
         assert self.example_inputs is not None, "checked by `freeze`"
-        return trace(self.construction.run_aside(Fixation(decisions, natures)), self.example_inputs)
+        return trace(
+            self.construction.run_to_trace(Fixation(decisions, natures), self.example_inputs), self.example_inputs
+        )

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graphnas.codegen import to_module
 from graphnas.errors import MutationError
 from graphnas.ir.decide import OpenModel
 from graphnas.ir.model import Model
+from graphnas.ir.module import ModuleSpec
 from graphnas.ir.record import model_wrapper
 from graphnas.ir.trace import trace
 from graphnas.ir.verify import verified
@@ -246,3 +248,35 @@ def test_what_is_no_candidate_is_refused() -> None:
     opened = OpenModel(trace(construction.run_aside(Fixation({"width": 4}, ("value",))), IMAGE).root)
     with pytest.raises(MutationError, match="has a choice 'act' with 0, 1, and none '2'"):
         opened.decide({"act": "2"})
+
+
+@model_wrapper
+class Lazy(nn.Module):
+    """Layers that take their shapes from the first call, among them a candidate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width: Any = ValueChoice([8, 16], label="width")
+        self.stem = nn.LazyConv2d(width, 3, padding=1)
+        self.norm = nn.LazyBatchNorm2d()
+        self.act = LayerChoice([nn.LazyConv2d(4, 1), nn.ReLU()], label="act")
+        self.head = nn.LazyLinear(10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.act(self.norm(self.stem(x))).mean((2, 3)))
+        return out
+
+
+def test_lazy_modules_get_their_shapes_from_the_example_inputs() -> None:
+    space = ModelSpace(Lazy(), example_inputs=IMAGE)
+    for decisions in space.grid():
+        width = decisions["width"]
+        model = space.freeze(decisions)
+        head = model["head"]
+        assert isinstance(head, ModuleSpec)
+        assert (head.type, head.args) == ("Linear", (4 if decisions["act"] == "0" else width, 10))
+        module, decided = to_module(model).eval(), space.instantiate(decisions).eval()
+        decided.load_state_dict(module.state_dict())
+        assert int(decided.state_dict()["norm.num_batches_tracked"]) == 0
+        x = torch.randn(3, 4, 5, 5)
+        assert torch.equal(decided(x), module(x))
