@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from graphnas.mutators.library.blocks import DropBlock, DuplicateBlock, InsertModule, RemoveOperation
 from graphnas.mutators.library.depth import Deepen
+from graphnas.mutators.library.heads import ChangeHeads
 from graphnas.mutators.library.kinds import ChangeActivation, ChangeNormalisation
 from graphnas.mutators.library.modules import (
     ChangeGroups,
@@ -23,6 +24,7 @@ __all__ = [
     "AddSkip",
     "ChangeActivation",
     "ChangeGroups",
+    "ChangeHeads",
     "ChangeKernel",
     "ChangeNormalisation",
     "ChangeStride",

@@ -17,6 +17,7 @@ from graphnas.mutators.library import (
     AddSkip,
     ChangeActivation,
     ChangeGroups,
+    ChangeHeads,
     ChangeKernel,
     ChangeNormalisation,
     ChangeStride,
@@ -24,6 +25,7 @@ from graphnas.mutators.library import (
     DuplicateBlock,
     FactorizeLinear,
     InsertModule,
+    Narrow,
     RemoveOperation,
     RemoveSkip,
     RewireInput,
@@ -92,6 +94,46 @@ def test_groups() -> None:
     assert text(child, "0") == "Conv2d(4, 6, kernel_size=3, groups=2)"
     with pytest.raises(MutationError, match=":n0: 6 output channels cannot be split into 4 groups; choose a divisor"):
         edited(nn.Sequential(nn.Conv2d(4, 6, 3)), ChangeGroups((4,)), groups=4)
+
+
+def test_heads() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.attention(x, x, x)[0])  # type: ignore[no-any-return]
+
+    x = torch.randn(2, 3, 8)
+    child = edited(Net(), ChangeHeads((4,), sites="all"), x, heads=4)
+    assert text(child, "attention").startswith("MultiheadAttention(8, 4")
+    assert text(child, "layer").startswith("TransformerEncoderLayer(8, 4")
+    runs(child, x)
+    with pytest.raises(MutationError, match=":attention: a width of 8 cannot be split into 3 heads; choose a divisor"):
+        edited(Net(), ChangeHeads((3,)), x, heads=3)
+
+
+def test_heads_of_an_attention_that_is_written_out_come_and_go_with_the_width_of_its_layers() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = (nn.Linear(8, 32) for _ in range(3))
+            self.out = nn.Linear(32, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (layer(x).view(2, -1, 4, 8).transpose(1, 2) for layer in (self.q, self.k, self.v))
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.out(mixed.transpose(1, 2).reshape(2, -1, 32))  # type: ignore[no-any-return]
+
+    x = torch.randn(2, 3, 8)
+    child = edited(Attention(), Narrow((0.5,)), x, site=":q", factor=0.5)
+    assert [text(child, name) for name in "qkv"] == ["Linear(8, 16)"] * 3
+    assert text(child, "out") == "Linear(16, 8)"
+    views = [site.node.args[3:] for site in child.find(type="view")]
+    assert views == [(2, 8)] * 3
+    graphnas.to_module(child)(x)
 
 
 def test_activation_in_every_spelling() -> None:
@@ -227,6 +269,7 @@ def test_rewire() -> None:
     [
         (lambda: ChangeKernel((3, 0)), r"sizes: expected whole numbers from 1, got \(3, 0\)"),
         (lambda: ChangeStride(()), r"strides: expected whole numbers from 1, got \(\)"),
+        (lambda: ChangeHeads(("4",)), r"heads: expected whole numbers from 1, got \('4',\)"),  # type: ignore[arg-type]
         (lambda: ChangeGroups((True,)), r"groups: expected whole numbers from 1, got \(True,\)"),
         (lambda: ChangeActivation(("relo",)), "to: expected names out of celu, .*; got 'relo'"),
         (lambda: ChangeNormalisation(()), "to: expected names out of batch, .*; got none"),
