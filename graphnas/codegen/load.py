@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from graphnas.codegen.emit import Constants, emit
+from graphnas.codegen.layout import broken
 from graphnas.errors import CodegenError
 from graphnas.ir.literal import Literal
 from graphnas.ir.model import Model
@@ -69,7 +70,7 @@ def save(
         path: The `.py` file.
         decisions: Named in the header, in addition to those of the history.
         inline: Carry the code of basic units and opaque parts into the file, as `to_source` does.
-        format: Lay out lines with `ruff format` where ruff is installed.
+        format: Lay out lines with `ruff format`; where ruff is not installed, long lines are broken at brackets.
 
     Raises:
         CodegenError: The model cannot be written.
@@ -100,7 +101,7 @@ def _formatted(text: str) -> str:
     beside = Path(sys.executable).with_name("ruff")
     ruff = str(beside) if beside.exists() else shutil.which("ruff")
     if ruff is None:
-        return text
+        return broken(text)
     command = [ruff, "format", "--isolated", "--stdin-filename", "model.py", "-"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", check=False)
     return done.stdout if done.returncode == 0 else text
