@@ -30,11 +30,13 @@ class Candidate:
         values: Its value for each member that needs it.
         sites: Where it stands; none for a setting of the user's that stands nowhere.
         setting: What the user calls it, if that is known.
+        spare: The members that need no value and have one all the same, since the user has.
     """
 
     values: Mapping[int, Tree]
     sites: tuple[Site, ...] = ()
     setting: str = ""
+    spare: frozenset[int] = frozenset()
 
     @property
     def is_argument(self) -> bool:
@@ -196,18 +198,21 @@ class _Search:
     def _presences(self, number: int) -> Iterator[Relation]:
         flags = self.candidates[number].values
         for base, item in enumerate(self.candidates):
-            if base == number or base in self.found or item.setting or not item.is_argument:
+            if base == number or base in self.found or not item.is_argument:
                 continue
-            if any(value in (NONE, TRUE, FALSE) for value in item.values.values()):
+            needed = {member: value for member, value in item.values.items() if member not in item.spare}
+            if any(item.values[member] != NONE for member in item.spare):
+                continue  # what is None here is something else to the user
+            if any(value in (NONE, TRUE, FALSE) for value in needed.values()):
                 continue  # None would have two meanings; a flag may follow from something else in turn
-            has = {member: member in item.values for member in flags}
+            has = {member: member in needed for member in flags}
             for outcome, operator in ((TRUE, "is not"), (FALSE, "is")):
                 if len(set(has.values())) == 2 and all(has[m] == (flag == outcome) for m, flag in flags.items()):
                     yield Relation((base,), syntax.comparison(operator, _base(base), NONE), NONE)
 
     def _tellings(self, number: int, base: int) -> Iterator[Relation]:
         yes, no = self._split(number, base)
-        if not yes or not no or not self.candidates[base].is_argument:
+        if not yes or not no:
             return
         for text in _ABSENT:
             value = syntax.literal(text)

@@ -10,6 +10,7 @@ the user has a name for, a setting, goes by that name.
 from __future__ import annotations
 
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -145,7 +146,11 @@ class _Settling:
             found[number] = self._name(candidates[number], barred)
         chosen = {number: found[number] for number in wanted}
         attributes = {number: name for number, name in chosen.items() if number in in_forward}
-        values = {number: candidates[number].values for number in chosen}
+        needed = self._needed(groups, derived)
+        values = {
+            number: {member: value for member, value in candidates[number].values.items() if member in needed[number]}
+            for number in chosen
+        }
         absent = {relation.bases[0]: relation.absent for relation in derived.values() if relation.absent is not None}
         for number, value in absent.items():
             values[number] = {member: values[number].get(member, value) for member in self.weights}
@@ -164,8 +169,21 @@ class _Settling:
             values |= use.column.values
         name = uses[0].setting
         setting = next((item for item in self.settings if item.name == name and item.fits(values)), None)
-        values = dict(sorted(values.items())) if setting is None else dict(setting.values)
-        return Candidate(values, tuple(use.column.site for use in uses), name)
+        every = dict(sorted(values.items())) if setting is None else dict(setting.values)
+        return Candidate(every, tuple(use.column.site for use in uses), name, frozenset(every).difference(values))
+
+    def _needed(self, groups: Sequence[Sequence[int]], derived: Mapping[int, Relation]) -> Mapping[int, set[int]]:
+        """Return which members need a value of each candidate: those that differ in it, or in what follows from it."""
+        found: dict[int, set[int]] = defaultdict(set)
+
+        def add(number: int, members: Iterable[int]) -> None:
+            found[number].update(members)
+            for base in derived[number].bases if number in derived else ():
+                add(base, members)
+
+        for number, group in enumerate(groups):
+            add(number, [member for index in group for member in self.uses[index].column.values])
+        return found
 
     def _used_in_forward(self, place: Mapping[int, int], derived: Mapping[int, Relation]) -> set[int]:
         """Return what forwards read; where something follows from others, they read the others."""
@@ -277,9 +295,15 @@ def _grouped(uses: Sequence[_Use]) -> list[list[int]]:
 
 
 def _family(use: _Use) -> str:
-    if use.setting and use.setting not in WIDTHS:
-        return f"setting {use.setting}"
-    return "width" if use.column.site.name in WIDTHS else use.column.site.name
+    """Return what a use has in common with those that are one parameter where they agree.
+
+    What a use is called anyway counts for more than which of several settings has its values: generated classes take
+    `conv2d_stride` beside the `stride` that they inherit.
+    """
+    site = use.column.site
+    if use.setting and use.setting not in (*_names_of(site), *WIDTHS):
+        return use.setting
+    return "width" if site.name in WIDTHS else site.name
 
 
 def _is_telling(column: Column) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tests.codegen.roundtrip import roundtrip
 
@@ -88,3 +89,33 @@ def test_what_is_there_for_some_only_is_none_for_the_others() -> None:
     source = source_of(lambda: Branch(3, 2), lambda: Branch(3, 0), lambda: Branch(3, 4))  # too small to mean `squeeze`
     assert "def __init__(self, out_channels=None):" in source
     assert "if out_channels is not None else nn.Identity()" in source
+
+
+class SameConv(nn.Conv1d):
+    """What it inherits and what its forward uses are one number; torch has the attribute `stride` already."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, self.weight, None, self.stride[0], 1)
+
+
+def test_what_is_inherited_and_what_a_forward_uses_are_one_parameter() -> None:
+    source = source_of(*(lambda stride=stride: SameConv(8, 8, 3, stride, bias=False) for stride in (1, 2, 1)))
+    assert "def __init__(self, conv1d_stride=1):" in source
+
+
+class Stage(nn.Module):
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        pairs = zip((12, *widths), widths, strict=False)
+        self.layers = nn.ModuleList([nn.Linear(before, after) for before, after in pairs])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_who_needs_no_value_does_not_count_for_a_default() -> None:
+    source = source_of(*(lambda w=widths: Stage(w) for widths in ((16,), (16, 24, 32), (16, 28, 36), (16, 26, 40))))
+    assert "def __init__(self, out_features=None, layers_out_features=32):" in source
+    assert "Stage(out_features=24)" in source
