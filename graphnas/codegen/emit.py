@@ -13,6 +13,7 @@ import libcst as cst
 from graphnas.codegen import syntax
 from graphnas.codegen.carry import carry
 from graphnas.codegen.imports import Imports
+from graphnas.codegen.initialise import forget_initialisations
 from graphnas.codegen.readback import says_class
 from graphnas.codegen.render import Renderer, Statement
 from graphnas.codegen.signatures import parameter_names
@@ -212,3 +213,4 @@ def clear_cache() -> None:
     _METHODS.clear()
     _STATEMENTS.clear()
     forget_methods()
+    forget_initialisations()

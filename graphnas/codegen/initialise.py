@@ -9,7 +9,7 @@ that were recorded.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, groupby
@@ -23,10 +23,11 @@ from graphnas.codegen.literals import Literals
 from graphnas.codegen.paths import is_attribute, path_expression
 from graphnas.codegen.rolling import roll
 from graphnas.codegen.syntax import Expression, Statement
-from graphnas.codegen.visits import Call, Visit, passes, pieces, visits
+from graphnas.codegen.visits import PIECES, Call, Visit, passes, pieces, visits
 from graphnas.errors import GraphNASError
 from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
 from graphnas.ir.literal import Argument, FrozenDict, format_literal
+from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition
 from graphnas.ir.resolve import path_of, resolve
 
@@ -51,11 +52,30 @@ def initialisation(definition: Definition, graph: Graph, built: Sequence[str], *
     return _Writer(definition, graph, built, is_single=is_single).statements()
 
 
-def init_segments(definition: Definition) -> dict[str, Graph]:
+_SEGMENTS: LRU[tuple[Graph, Mapping[str, Graph]]] = LRU(256)
+"""By identity of the graph, which is kept so that no identity is given out anew: mutants share it with their parent."""
+
+
+def forget_initialisations() -> None:
+    """Forget how initialisations were divided, as a measurement of a cold start wants it."""
+    _SEGMENTS.clear()
+    PIECES.clear()
+
+
+def init_segments(definition: Definition) -> Mapping[str, Graph]:
     """Return `Definition.init` in pieces, by the step of construction that runs them; the empty string has the rest.
 
     A value that a later piece takes keeps the piece that computes it together with that one.
     """
+    key = (id(definition.init), definition.steps)
+    known = _SEGMENTS.get(key)
+    if known is None:
+        known = definition.init, _segments(definition)
+        _SEGMENTS.put(key, known)
+    return known[1]
+
+
+def _segments(definition: Definition) -> dict[str, Graph]:
     nodes = definition.init.nodes
     places = {f"%{node.name}": index + 1 for index, node in enumerate(nodes)}
     reads = {node.name: node for node in nodes if node.operation.kind == "attribute"}

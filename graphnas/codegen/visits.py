@@ -14,6 +14,7 @@ from graphnas.ir.fingerprint import resolve_ties
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
+from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition, ModuleSpec
 
 
@@ -136,8 +137,20 @@ def _leaf(spec: ModuleSpec) -> tuple[_Part, ...]:
     )
 
 
-def pieces(graph: Graph) -> list[Piece]:
+PIECES: LRU[tuple[Graph, list[Piece]]] = LRU(256)
+"""By identity of the graph, which is kept so that no identity is given out anew."""
+
+
+def pieces(graph: Graph) -> Sequence[Piece]:
     """Return an initialisation in pieces, in order; a value never goes from one piece to another."""
+    known = PIECES.get(id(graph))
+    if known is None:
+        known = graph, _pieces(graph)
+        PIECES.put(id(graph), known)
+    return known[1]
+
+
+def _pieces(graph: Graph) -> list[Piece]:
     tensors: dict[str, tuple[str, tuple[Argument, ...]]] = {}
     items: list[Call | Node] = []
     views: dict[str, Node] = {}
