@@ -53,6 +53,7 @@ _METHODS: LRU[_Methods] = LRU(4096)
 def forget_methods() -> None:
     """Forget what was written so far; only measurements of a cold start need this."""
     _METHODS.clear()
+    _VARIANTS.clear()
     forget_forwards()
 
 
@@ -116,6 +117,10 @@ class _Variant:
     settled: Settled
     size: int
     structures: int = 1
+
+
+_VARIANTS: LRU[tuple[object, _Variant]] = LRU(1024)
+"""Members that are equal but for constants, by who they are; what identities stand for is kept with them."""
 
 
 class _Planner:
@@ -192,11 +197,19 @@ class _Planner:
     def _variant(
         self, members: list[int], methods: Sequence[tuple[Function, ...]], base: Tree, weights: Sequence[int]
     ) -> _Variant:
-        functions = []
-        for alike in zip(*(methods[number] for number in members), strict=True):
-            body = generalise([syntax.block(item.body) for item in alike], members)
-            functions.append(alike[0]._replace(body=body.parts))
-        return self._settled(members, tuple(functions), base, weights)
+        mine = [methods[number] for number in members]
+        named = tuple((item.name, *(item.values[number] for number in members)) for item in self.settings)
+        who = tuple((number, weights[number], id(item)) for number, item in zip(members, mine, strict=True))
+        key = (who, base, named, self.class_names)
+        found = _VARIANTS.get(key)
+        if found is None:
+            functions = []
+            for alike in zip(*mine, strict=True):
+                body = generalise([syntax.block(item.body) for item in alike], members)
+                functions.append(alike[0]._replace(body=body.parts))
+            found = mine, self._settled(members, tuple(functions), base, weights)
+            _VARIANTS.put(key, found)
+        return found[1]
 
     def _alone(self, member: int, base: Tree, weights: Sequence[int]) -> _Variant:
         """Return a definition that shares its class with nobody after all, as it is written where others never were."""
