@@ -8,7 +8,8 @@ from graphnas.errors import MutationError
 from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.sites import Site
 from graphnas.mutators.library.modules import Where, checked_numbers, leaf_of
-from graphnas.mutators.sited import SiteMutator, Sites, leaf_sites
+from graphnas.mutators.sited import SiteMutator, Sites, leaf_sites, own_sites
+from graphnas.mutators.widths import head_sites, set_heads
 
 _ARGUMENTS: Mapping[str, str] = {
     "MultiheadAttention": "num_heads",
@@ -19,11 +20,11 @@ _ARGUMENTS: Mapping[str, str] = {
 
 
 class ChangeHeads(SiteMutator[Site]):
-    """Splits the width of an attention of torch.nn into another number of heads; the choice is `heads`.
+    """Splits the width of an attention into another number of heads; the choice is `heads`.
 
-    The width stays, and so do the weights, which mean something else then. An attention that is written out has its
-    heads where it reshapes: `Widen` and `Narrow` of the layers that make queries, keys and values add and remove whole
-    heads, where these layers may have another width than the residual stream.
+    The width stays, and so do the weights of layers, which mean something else then. Of an attention that is written
+    out, the place is the first `view`, `reshape` or `unflatten` that splits channels into heads. What has the same
+    channels changes along: where the residual stream is split into heads, all attentions on it do.
 
     Args:
         heads: What to choose from. A number that does not divide the width is refused there.
@@ -47,10 +48,14 @@ class ChangeHeads(SiteMutator[Site]):
         self.heads = checked_numbers(heads, "heads")
 
     def find(self, model: Rewriter) -> Iterable[Site]:
-        return leaf_sites(model, *_ARGUMENTS)
+        yield from leaf_sites(model, *_ARGUMENTS)
+        yield from own_sites(model, head_sites(model))
 
     def edit(self, model: Rewriter, place: Site) -> None:
         heads = self.choice(self.heads, "heads")
+        if place.spec is None:
+            set_heads(model, place, heads)
+            return
         old = leaf_of(place)
         width = getattr(old if place.type == "MultiheadAttention" else old.self_attn, "embed_dim", 0)
         if width % heads:
@@ -61,4 +66,4 @@ class ChangeHeads(SiteMutator[Site]):
         model.update_module(place.module_path, **{_ARGUMENTS[place.type]: heads})
 
     def wanted(self) -> str:
-        return f"a {', '.join(_ARGUMENTS)}"
+        return f"a {', '.join(_ARGUMENTS)}, or a softmax over channels that are split into heads"

@@ -126,8 +126,13 @@ def set_width(edit: Rewriter, path: str, width: int) -> WidthChange:
         raise MutationError(f"{path} cannot have {width} channels, since then {wrong}", site=path)
     edit.replace_root(model.root, "set_width", path, f"Set the width of {path} from {before} to {width}.")
     change = WidthChange(path, before, width, dict(_tensors(found, sizes)))
-    edit.note_weights({name: _steps(edit.root, name, axes) for name, axes in change.tensors.items()})
+    note_change(edit, found, sizes)
     return change
+
+
+def note_change(edit: Rewriter, found: Survey, sizes: Mapping[Atom, int]) -> None:
+    """Tell an edit how its parameters and buffers come from those before, for the history."""
+    edit.note_weights({name: _steps(edit.root, name, axes) for name, axes in _tensors(found, sizes) if axes})
 
 
 def _steps(root: Definition, name: str, axes: tuple[AxisChange, ...]) -> list[Literal]:

@@ -115,7 +115,7 @@ def test_heads() -> None:
         edited(Net(), ChangeHeads((3,)), x, heads=3)
 
 
-def test_heads_of_an_attention_that_is_written_out_come_and_go_with_the_width_of_its_layers() -> None:
+def test_heads_of_an_attention_that_is_written_out_also_come_and_go_with_the_width_of_its_layers() -> None:
     class Attention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -133,6 +133,10 @@ def test_heads_of_an_attention_that_is_written_out_come_and_go_with_the_width_of
     assert text(child, "out") == "Linear(16, 8)"
     views = [site.node.args[3:] for site in child.find(type="view")]
     assert views == [(2, 8)] * 3
+    graphnas.to_module(child)(x)
+    child = edited(Attention(), ChangeHeads((8,)), x, heads=8)
+    assert [site.node.args[3:] for site in child.find(type="view")] == [(8, 4)] * 3
+    assert [text(child, name) for name in ("q", "out")] == ["Linear(8, 32)", "Linear(32, 8)"]
     graphnas.to_module(child)(x)
 
 
