@@ -154,7 +154,7 @@ def recording() -> Iterator[None]:
         yield
         return
     recorder = _Recorder()
-    _install_new()
+    watch_constructors()
     token = _ACTIVE.set(recorder)
     try:
         with _seen_through(), recorder.tape, _namespace():
@@ -282,7 +282,8 @@ def _check_decorated(cls: Any, decorator: str) -> None:
 _NEW_LOCK = threading.Lock()
 
 
-def _install_new() -> None:
+def watch_constructors() -> None:
+    """Install the hook, once: from now on constructions are seen, and choices that nobody sees through are refused."""
     with _NEW_LOCK:
         if "__new__" not in vars(nn.Module):
             # Stays: deleting it again would leave object.__new__ refusing arguments.
@@ -294,7 +295,21 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
     recorder = _ACTIVE.get()
     if recorder is not None:
         recorder.created(module, args, kwargs)
+    else:
+        for argument in (*args, *kwargs.values()):
+            if hasattr(type(argument), "__graphnas_resolve__"):
+                _refuse_open(cls, argument)
     return module
+
+
+def _refuse_open(cls: type[nn.Module], argument: Any) -> None:
+    """Refuse an open choice that a class of torch is given while nothing records, before torch refuses its type."""
+    if isinstance(argument, (int, float, str, tuple, list, nn.Module)) or not is_leaf_class(cls):
+        return  # decided values are plain ones, and the user's own classes may know what to do
+    raise DecisionError(
+        f"nn.{cls.__name__} was given {argument!r:.100}, which only a recorded construction sees through; construct it "
+        "in a class under @graphnas.model_wrapper, or in `with graphnas.recording():`"
+    )
 
 
 # Choices as arguments of leaves

@@ -7,6 +7,7 @@ from typing import Any
 
 from graphnas.errors import DecisionError
 from graphnas.ir.context import ContextStack, ModelNamespace
+from graphnas.ir.record import watch_constructors
 from graphnas.mutators.choices.choice import as_decision, check_prior, choose_label
 from graphnas.mutators.choices.decided import applied, mark_decided
 from graphnas.mutators.choices.expression import Expression, walk
@@ -54,6 +55,7 @@ class ValueChoice(Expression):
         label: str | None = None,
         when: When | None = None,
     ) -> Any:
+        watch_constructors()
         choice = super().__new__(cls)
         if label is None and ContextStack.get(ModelNamespace.KEY) is None:
             choice._unnamed = {"candidates": candidates, "prior": prior, "when": when}

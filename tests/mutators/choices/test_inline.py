@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from graphnas.errors import ConfigError, DecisionError, MutationError
-from graphnas.ir.record import model_wrapper
+from graphnas.ir.record import model_wrapper, recording
 from graphnas.mutators import LayerChoice, ModelSpace, Mutator, Repeat, ValueChoice, fixed_arch
 
 
@@ -170,3 +170,14 @@ def test_mutators_that_fail_are_named() -> None:
         ModelSpace(Net(), [Swap(), Swap()])
     with pytest.raises(ConfigError, match="example_inputs"):
         ModelSpace(Net()).freeze(DECISIONS)
+
+
+def test_an_open_choice_that_nobody_sees_through_is_refused() -> None:
+    width: Any = ValueChoice([8, 16], label="width")
+    for argument in (width, width * 2):
+        with pytest.raises(DecisionError, match=r"nn.Linear was given .*width.*graphnas.model_wrapper"):
+            nn.Linear(4, argument)
+    with pytest.raises(DecisionError, match=r"nn.Conv2d was given .*graphnas.recording"):
+        nn.Conv2d(3, 8, kernel_size=width)
+    with recording():
+        assert nn.Linear(4, width).out_features == 8
