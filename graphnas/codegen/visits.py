@@ -15,7 +15,7 @@ from graphnas.ir.graph import Graph, Node
 from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
 from graphnas.ir.lru import LRU
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Definition, ModuleSpec, join
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ def _visits(root: Definition, found: Definition, path: str, built: frozenset[str
     module = None if base is None else base.module
     yield Visit(path, None if module is None else type(module), _resolved(root, path, present), module)
     for name, child in found.children.items():
-        here = _join(path, name)
+        here = join(path, name)
         if (not path and name not in built) or (root.has_ties and resolve_ties(root, here) != here):
             continue
         if isinstance(child, Definition):
             yield from _visits(root, child, here, built)
             continue
         for part in _leaf(child):
-            place = _join(here, part.path)
+            place = join(here, part.path)
             yield Visit(place, type(part.module), _resolved(root, place, part.tensors), part.module)
 
 
@@ -222,7 +222,3 @@ def passes(found: Sequence[Visit], calls: Sequence[Call]) -> list[list[tuple[int
         result[-1].append((number, call._replace(tensor=name) if number else call))
         current = number
     return result
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path and name else path or name

@@ -17,7 +17,7 @@ from graphnas.errors import MutationError, VerificationError
 from graphnas.ir.graph import Graph, Node, Operation
 from graphnas.ir.infer import attribute_type, node_type
 from graphnas.ir.literal import Argument, FrozenDict, Value, map_values
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 from graphnas.ir.resolve import format_spec, resolve
 from graphnas.ir.types import ObjectType, TensorType, Type
 
@@ -225,17 +225,9 @@ def twins(root: Definition, path: str) -> tuple[str, ...]:
                 for here, there in ((tie.path, tie.source), (tie.source, tie.path)):
                     if here and is_below(below, here):
                         other = join(above, there + below[len(here) :])
-                        if other not in found and _is_module(root, other):
+                        if other not in found and root.has_child(other):
                             found.append(other)
     return tuple(found)
-
-
-def _is_module(root: Definition, path: str) -> bool:
-    try:
-        root.child(path)
-    except KeyError:
-        return False
-    return True
 
 
 def ancestors(root: Definition, path: str) -> Iterator[tuple[str, Definition]]:
@@ -258,11 +250,6 @@ def replace_at(root: Definition, path: str, child: Child) -> Definition:
     if not isinstance(child, Definition):
         raise MutationError("the root of a model is a definition; it cannot be replaced by a leaf")
     return child
-
-
-def join(*parts: str) -> str:
-    """Return a dotted path of its non-empty parts."""
-    return ".".join(part for part in parts if part)
 
 
 def listed(names: Iterable[str]) -> str:

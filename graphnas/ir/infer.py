@@ -44,7 +44,7 @@ from graphnas.ir.invariants import Invariant
 from graphnas.ir.leaves import built_on_meta, is_plain, plain_result
 from graphnas.ir.literal import Argument, FrozenDict, Value, format_literal
 from graphnas.ir.lru import LRU
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Definition, ModuleSpec, join
 from graphnas.ir.ones import learnt_from_ones, quiet
 from graphnas.ir.resolve import format_spec, instantiate, resolve
 from graphnas.ir.types import ScalarType, Type
@@ -256,7 +256,7 @@ class _Engine:
                 agrees = agrees and (first is not called or called.agrees)
                 below = node.operation.target
                 flipped += [
-                    FlippedGuard(_join(below, item.path), item.graph, item.guard, item.now) for item in called.flipped
+                    FlippedGuard(join(below, item.path), item.graph, item.guard, item.now) for item in called.flipped
                 ]
                 value = called.result
             else:
@@ -282,7 +282,7 @@ class _Engine:
         inputs = [
             bind(node.kwargs[item.name] if item.name in node.kwargs else next(given), env) for item in graph.inputs
         ]
-        where = _join(path, node.operation.target)
+        where = join(path, node.operation.target)
         return self.call(callee, node.operation.forward, inputs, training, where)
 
     def _evaluate(
@@ -471,10 +471,6 @@ def _argument_key(args: tuple[Argument, ...], kwargs: FrozenDict[Argument], keys
     if OPAQUE in given or any(item is OPAQUE for _, item in named):
         return OPAQUE
     return (given, named)
-
-
-def _join(path: str, below: str) -> str:
-    return f"{path}.{below}" if path and below else path or below
 
 
 _ENGINE = _Engine()

@@ -21,6 +21,11 @@ from graphnas.ir.types import TensorType
 DefinitionKind: TypeAlias = OneOf["module", "sequential", "list", "dict", "choice", "repeat"]
 
 
+def join(path: str, name: str) -> str:
+    """Return the dotted path of what stands at `name` below `path`; either may be empty."""
+    return f"{path}.{name}" if path and name else path or name
+
+
 @dataclass(frozen=True, eq=False)
 class ModuleSpec(Keyed):
     """A leaf: a class that is called as it is, with the arguments of its constructor.
@@ -175,6 +180,14 @@ class Definition(Keyed):
                 raise KeyError(path)
             found = found.children[name]
         return found
+
+    def has_child(self, path: str) -> bool:
+        """Tell whether something stands at a dotted path below this definition."""
+        try:
+            self.child(path)
+        except KeyError:
+            return False
+        return True
 
     def with_child(self, path: str, child: Child | None) -> Definition:
         """Return a copy with `child` at `path`, or without what is there if it is None; the rest is shared.

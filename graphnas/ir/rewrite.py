@@ -24,7 +24,6 @@ from graphnas.ir.edits import (
     free_child_name,
     free_name,
     insert,
-    join,
     listed,
     named,
     position,
@@ -39,7 +38,7 @@ from graphnas.ir.edits import (
 from graphnas.ir.graph import Graph, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, Value, freeze
 from graphnas.ir.model import Model, Mutation
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 from graphnas.ir.resolve import format_spec, path_of
 from graphnas.ir.sites import Site, lookup
 from graphnas.ir.transaction import (

@@ -12,7 +12,7 @@ from functools import lru_cache
 from graphnas.ir.expression import expression
 from graphnas.ir.fingerprint import resolve_ties
 from graphnas.ir.literal import Argument, Construction, FrozenDict, Symbol, Value, format_literal
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Definition, ModuleSpec, join
 from graphnas.ir.report import Constant, GuardReport, Import, Shared
 from graphnas.ir.types import dtype_name
 
@@ -42,8 +42,8 @@ def shared_of(root: Definition) -> tuple[Shared, ...]:
     found: dict[tuple[bool, str], list[str]] = {}
     for path, definition in _definitions(root):
         for tie in definition.ties:
-            is_module = _stands_at(definition, tie.source)
-            found.setdefault((is_module, _join(path, tie.source)), []).append(_join(path, tie.path))
+            is_module = definition.has_child(tie.source)
+            found.setdefault((is_module, join(path, tie.source)), []).append(join(path, tie.path))
     return tuple(
         Shared("module" if is_module else "parameter", source, tuple(paths))
         for (is_module, source), paths in found.items()
@@ -66,7 +66,7 @@ def constants_of(root: Definition) -> tuple[Constant, ...]:
     """Return the tensors that are kept as data and are not in the `state_dict`."""
     return tuple(
         Constant(
-            _join(path, name),
+            join(path, name),
             f"{dtype_name(spec.type.dtype)}[{', '.join(map(str, spec.type.shape))}]",
             len(spec.data.data),
         )
@@ -92,7 +92,7 @@ def _read_below(definition: Definition, memo: dict[str, frozenset[str]]) -> froz
                 if target in found:
                     continue
                 found.add(target)
-                if node.operation.kind == "module" and _stands_at(definition, target):  # else it is a part of a leaf
+                if node.operation.kind == "module" and definition.has_child(target):  # else it is a part of a leaf
                     child = definition.child(target)
                     if isinstance(child, Definition):
                         found.update(f"{target}.{path}" for path in _read_below(child, memo))
@@ -102,14 +102,6 @@ def _read_below(definition: Definition, memo: dict[str, frozenset[str]]) -> froz
 
 def _definitions(root: Definition) -> Iterator[tuple[str, Definition]]:
     return ((path, part) for path, part in root.walk() if isinstance(part, Definition))
-
-
-def _stands_at(definition: Definition, path: str) -> bool:
-    try:
-        definition.child(path)
-    except KeyError:
-        return False
-    return True
 
 
 def _targets(part: ModuleSpec | Definition) -> Iterator[str]:
@@ -146,7 +138,3 @@ def _symbols(argument: Argument) -> Iterator[str]:
                 yield from _symbols(item)
     elif isinstance(argument, FrozenDict) and argument:
         yield from _symbols(tuple(argument.values()))
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, Unpack
 
 from graphnas.errors import MutationError
-from graphnas.ir.edits import ancestors, drop_dangling, join, named, references, replace_at, twins
+from graphnas.ir.edits import ancestors, drop_dangling, named, references, replace_at, twins
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Argument, FrozenDict, Literal, Value, freeze
 from graphnas.ir.model import Model
-from graphnas.ir.module import Child, Definition, Forward
+from graphnas.ir.module import Child, Definition, Forward, join
 from graphnas.ir.resolve import format_spec
 from graphnas.ir.sites import Conditions, Site, find_sites, lookup
 

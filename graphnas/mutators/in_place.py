@@ -12,12 +12,12 @@ from dataclasses import replace
 import torch
 
 from graphnas.ir.constructor import with_arguments
-from graphnas.ir.edits import ancestors, join
+from graphnas.ir.edits import ancestors
 from graphnas.ir.effects import is_in_place_operator
 from graphnas.ir.graph import Node
 from graphnas.ir.infer import leaf_module
 from graphnas.ir.literal import Value
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Definition, ModuleSpec, join
 from graphnas.ir.rewrite import Rewriter
 
 

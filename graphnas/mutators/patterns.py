@@ -14,11 +14,10 @@ import torch
 from torch import nn
 
 from graphnas.errors import ConfigError, MutationError, TraceError
-from graphnas.ir.edits import join
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.infer import leaf_module
 from graphnas.ir.literal import Argument, FrozenList, Value, map_values
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 from graphnas.ir.record import recording
 from graphnas.ir.resolve import resolve
 from graphnas.ir.rewrite import Rewriter

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from typing import Literal as OneOf
 
 from graphnas.errors import ConfigError, MutationError
-from graphnas.ir.edits import is_below, join, twins
-from graphnas.ir.module import Definition
+from graphnas.ir.edits import is_below, twins
+from graphnas.ir.module import Definition, join
 from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.sites import Site
 from graphnas.mutators.mutator import Mutator
@@ -131,19 +131,5 @@ def _shared(root: Definition) -> tuple[str, ...]:
     if root.has_ties:
         for above, part in root.walk():
             if isinstance(part, Definition):
-                found += [join(above, tie.path) for tie in part.ties if _is_module(part, tie.path)]
+                found += [join(above, tie.path) for tie in part.ties if part.has_child(tie.path)]
     return tuple(found)
-
-
-def _is_module(definition: Definition, path: str) -> bool:
-    try:
-        definition.child(path)
-    except KeyError:
-        return False
-    return True
-
-
-def same_input(site: Site) -> Any:
-    """Return the single value that a node takes, None if it takes none or several."""
-    values = tuple(dict.fromkeys(site.node.inputs))
-    return values[0] if len(values) == 1 else None

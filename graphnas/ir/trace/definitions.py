@@ -25,6 +25,7 @@ from graphnas.ir.module import (
     ParameterSpec,
     TensorData,
     Tie,
+    join,
     ordered,
 )
 from graphnas.ir.protocols import expansion_of
@@ -119,7 +120,7 @@ class Builder:
             if name in module._parameters:
                 parameters[name] = ParameterSpec(_type(tensor), tensor.requires_grad, initial)
                 if initial is None:
-                    self.notes.append(f"{_join(path, name)}: how it is initialised was not recorded")
+                    self.notes.append(f"{join(path, name)}: how it is initialised was not recorded")
             else:
                 buffers[name] = self._buffer(module, name, tensor, initial)
         forwards, _ = self._specialised(path)
@@ -152,7 +153,7 @@ class Builder:
             for forward in self._specialised(path)[0]:
                 for node in (node for graph in forward.graphs for node in graph.nodes):
                     if node.operation.kind == "attribute":
-                        owner, _, name = _join(path, node.operation.target).rpartition(".")
+                        owner, _, name = join(path, node.operation.target).rpartition(".")
                         if owner in modules:
                             found.add((id(modules[owner]), name))
         return frozenset(found)
@@ -308,7 +309,7 @@ def _ties(module: nn.Module) -> tuple[Tie, ...]:
         for name, parameter in part._parameters.items():
             if parameter is None:
                 continue
-            whole = _join(path, name)
+            whole = join(path, name)
             source = seen.setdefault(id(parameter), whole)
             if source != whole and _meet_here(source, whole):
                 ties.append(Tie(whole, source))
@@ -337,9 +338,9 @@ def _existing(init: Graph, module: nn.Module, inherited: frozenset[str]) -> Grap
     """
     if not init.nodes:
         return init
-    known = {_join(path, name) for path, part in walk(module) for name, _ in own_tensors(part)}
+    known = {join(path, name) for path, part in walk(module) for name, _ in own_tensors(part)}
     known |= {
-        _join(path, name) for path, part in walk(module) for name, _ in part.named_parameters(remove_duplicate=False)
+        join(path, name) for path, part in walk(module) for name, _ in part.named_parameters(remove_duplicate=False)
     }
     gone: dict[str, None] = {}
     nodes = []
@@ -355,7 +356,3 @@ def _existing(init: Graph, module: nn.Module, inherited: frozenset[str]) -> Grap
     used = {value.name for node in nodes for value in node.inputs}
     kept = tuple(node for node in nodes if node.operation.kind != "attribute" or node.name in used)
     return Graph((), kept, None) if kept else EMPTY_GRAPH
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from torch import nn
 
 from graphnas.errors import ConfigError, MutationError
-from graphnas.ir.edits import join
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.literal import Literal, Value
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 from graphnas.ir.rewrite import Rewriter
 from graphnas.ir.sites import Site
 from graphnas.ir.state import state_of

@@ -9,7 +9,7 @@ from graphnas.ir.abstract import bind, type_of, value_of
 from graphnas.ir.graph import Graph, Node
 from graphnas.ir.infer import infer, same_type
 from graphnas.ir.literal import Argument, FrozenDict, Value
-from graphnas.ir.module import Definition, ModuleSpec
+from graphnas.ir.module import Definition, ModuleSpec, join
 from graphnas.ir.retype import has_train_graph
 from graphnas.ir.types import ScalarType, Type
 from graphnas.mutators.widths import cutting, layers, shapes  # noqa: F401  # they fill the table
@@ -149,7 +149,7 @@ def _aliases(root: Definition) -> Iterator[tuple[str, str]]:
     if root.has_ties:
         for path, part in root.walk():
             for tie in part.ties if isinstance(part, Definition) else ():
-                yield _join(path, tie.path), _join(path, tie.source)
+                yield join(path, tie.path), join(path, tie.source)
 
 
 class _Reader:
@@ -175,7 +175,7 @@ class _Reader:
             state[name] = Tensor(tuple(fresh(size) for size in parameter.type.shape))
             self._initial(path, name, parameter.initial, state[name])
         for name, buffer in part.buffers.items():
-            why = "" if buffer.initial is not None else f"{_join(path, name)}, a constant"
+            why = "" if buffer.initial is not None else f"{join(path, name)}, a constant"
             state[name] = Tensor(tuple(fresh(size, pin=why) for size in buffer.type.shape))
             self._initial(path, name, buffer.initial, state[name])
 
@@ -189,7 +189,7 @@ class _Reader:
             return
         types = [node.type for node in graph.nodes]
         result = self._graph(None, path, graph, "initial", name, {}, types, {}, False)
-        why = f"the initial value of {_join(path, name)}"
+        why = f"the initial value of {join(path, name)}"
         if isinstance(result, Tensor) and result.shape == whole.shape:
             call = Call(why, "=", (), {}, ScalarType(None), self.found.places)
             for axis, other in zip(whole.axes, result.axes, strict=True):
@@ -281,7 +281,7 @@ class _Reader:
         name = target.rpartition(":")[2].rpartition(".")[2]
         if kind == "module":
             assert definition is not None, "an expression calls no modules"
-            callee, below = definition.child(target), _join(path, target)
+            callee, below = definition.child(target), join(path, target)
             if isinstance(callee, Definition):
                 return self._call(callee, below, node, args, kwargs, types, training)
             name, kwargs = self._leaf(callee, self.found.real(below), args, kwargs)
@@ -321,11 +321,11 @@ class _Reader:
 
     def _attribute(self, definition: Definition, path: str, target: str, type: Type) -> Abstract:
         above, _, name = target.rpartition(".")
-        state = self.found.states.get(self.found.real(_join(path, above)), {})
+        state = self.found.states.get(self.found.real(join(path, above)), {})
         found = state.get(name) or state.get(target)
         if found is not None and has_type(found, type):
             return found
-        return unchanging(type, f"{_join(path, target)}, which is not followed")
+        return unchanging(type, f"{join(path, target)}, which is not followed")
 
 
 _NOT_PASSED = ("bias", "weight", "device", "dtype")
@@ -369,7 +369,3 @@ class _Frame:
         if isinstance(argument, slice):
             return {name: self.bind(getattr(argument, name), (*keys, name)) for name in ("start", "stop", "step")}
         return Number(argument)
-
-
-def _join(path: str, below: str) -> str:
-    return f"{path}.{below}" if path and below else path or below
