@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
+from graphnas.ir.columns import aligned
 from graphnas.ir.keyed import digest
 from graphnas.ir.report import ClassReport, Part, Report
 
@@ -174,12 +175,8 @@ def _short(location: str) -> str:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines with aligned columns."""
-    if not rows:
-        return []
-    rows = [tuple(cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 3]}..." for cell in row) for row in rows]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    """Return rows as lines with aligned columns, long cells cut."""
+    return aligned([[cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 3]}..." for cell in row] for row in rows])
 
 
 def _count(number: int, what: str) -> str:

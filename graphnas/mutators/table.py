@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from graphnas.ir.columns import aligned
 from graphnas.ir.record import record_of
 from graphnas.mutators.decision_space import DecisionSpace
 
@@ -23,9 +24,7 @@ def format_table(space: DecisionSpace, where: Mapping[str, tuple[str, ...]]) -> 
         kind = str(domain.to_json().get("type", type(domain).__name__))
         when = condition.describe() if condition is not None else "always"
         rows.append((label, kind, domain.describe(), when, ", ".join(where.get(label, ()))))
-    cut = [tuple(_cut(text) for text in row) for row in rows]
-    widths = [max(len(row[column]) for row in cut) for column in range(len(_HEADINGS))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cut]
+    lines = aligned([[_cut(text) for text in row] for row in rows])
     size = "not known" if space.size is None else f"{space.size:,}"
     below = [f"constraint: {constraint.name}" for constraint in space.constraints]
     return "\n".join([*lines, *below, f"{len(space)} labels; number of points: {size}"])

@@ -9,9 +9,10 @@ from typing import Literal as OneOf
 
 from graphnas.errors import GraphNASError
 from graphnas.ir.abstract import TensorMeta, value_of, walk
+from graphnas.ir.columns import aligned
 from graphnas.ir.costs.walk import Call, cost_of_call
 from graphnas.ir.model import Model
-from graphnas.ir.module import Child, Definition, ModuleSpec
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 from graphnas.ir.state import state_of
 
 
@@ -215,10 +216,6 @@ def _bytes(item: object) -> int:
     return count
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
 def _type(part: Child) -> str:
     return part.type if isinstance(part, ModuleSpec) else part.class_name
 
@@ -226,7 +223,7 @@ def _type(part: Child) -> str:
 def _uncounted(call: Call, path: str) -> Iterator[str]:
     for step in call.steps:
         if step.call is not None:
-            yield from _uncounted(step.call, _join(path, step.node.operation.target))
+            yield from _uncounted(step.call, join(path, step.node.operation.target))
         elif not step.is_known:
             yield f"{path}:{step.node.name}"
 
@@ -238,7 +235,7 @@ def _add_modules(call: Call, path: str, found: dict[str, list[int]]) -> None:
         *above, name = step.node.operation.target.split(".")
         below = path
         for part, count in [*((part, 0) for part in above), (name, 1)]:  # what is passed by is not called
-            below = _join(below, part)
+            below = join(below, part)
             row = found.setdefault(below, [0, 0, 0])
             for index, value in enumerate((count, step.flops, step.bytes)):
                 row[index] += value
@@ -258,19 +255,11 @@ def _add_nodes(
         child = definition.child(operation.target) if operation.kind == "module" else None
         types[site] = _type(child) if child is not None else operation.target.rpartition(":")[2] or operation.kind
         if step.call is not None and isinstance(child, Definition):
-            _add_nodes(step.call, child, _join(path, operation.target), found, types)
+            _add_nodes(step.call, child, join(path, operation.target), found, types)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str | int]]) -> str:
     """Return aligned columns, texts to the left and numbers to the right."""
     texts = [[f"{item:,}" if isinstance(item, int) else item for item in row] for row in rows]
-    widths = [max(len(row[index]) for row in (head, *texts)) for index in range(len(head))]
-    left = [not rows or isinstance(rows[0][index], str) for index in range(len(head))]
-    lines = [
-        "  ".join(
-            item.ljust(width) if to_left else item.rjust(width)
-            for item, width, to_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in (head, *texts)
-    ]
-    return "\n".join(lines)
+    numbers = {index for index, item in enumerate(rows[0] if rows else ()) if isinstance(item, int)}
+    return "\n".join(aligned([head, *texts], right=numbers))
