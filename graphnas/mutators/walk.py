@@ -76,18 +76,9 @@ class Rules:
         Raises:
             SearchLimitError: The budget was not enough.
         """
-        levels: list[Iterator[_State]] = [iter(self._starts())]
         purse = _Budget(None if budget is None else budget + len(self.domains))
-        while levels:
-            state = next(levels[-1], None)
-            if state is None:
-                levels.pop()
-                continue
-            purse.spend()
-            if len(state.values) == len(self.domains):
-                yield {label: state.taken[label] for label in self.domains if label in state.taken}
-            else:
-                levels.append(self._branches(state, candidates))
+        for state in self._ends(lambda state: len(state.values) == len(self.domains), candidates, purse):
+            yield {label: state.taken[label] for label in self.domains if label in state.taken}
 
     def count(self, budget: int) -> int:
         """Return the number of allowed combinations of finite domains.
@@ -97,20 +88,25 @@ class Rules:
         Raises:
             SearchLimitError: More than `budget` partial combinations would have to be looked at.
         """
-        levels: list[Iterator[_State]] = [iter(self._starts())]
         found, purse = 0, _Budget(budget)
+        for state in self._ends(lambda state: not state.waiting, self._all_values, purse):
+            rest = [label for label in self.domains if label not in state.values]
+            found += self._count_free(rest, state.taken, purse)
+        return found
+
+    def _ends(self, is_end: Callable[[_State], bool], candidates: Candidates, purse: _Budget) -> Iterator[_State]:
+        """Yield the states at which the search goes no deeper, depth first."""
+        levels: list[Iterator[_State]] = [self._starts()]
         while levels:
             state = next(levels[-1], None)
             if state is None:
                 levels.pop()
                 continue
             purse.spend()
-            if state.waiting:
-                levels.append(self._branches(state, self._all_values))
+            if is_end(state):
+                yield state
             else:
-                rest = [label for label in self.domains if label not in state.values]
-                found += self._count_free(rest, state.taken, purse)
-        return found
+                levels.append(self._branches(state, candidates))
 
     def _all_values(self, label: str) -> Iterable[Decision]:
         return self.domains[label].grid(1)
