@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphnas.errors import ConfigError, GraphNASError, MutationError, VerificationError
+from graphnas.errors import GraphNASError, MutationError, VerificationError
 from graphnas.ir.model import Model
 from graphnas.mutators.domain import Decision, Decisions, Domain
-from graphnas.mutators.mutator import Mutator, Sampler, checked_label
+from graphnas.mutators.mutator import Mutator, Sampler, by_label
 
 
 @dataclass(frozen=True)
@@ -88,18 +88,14 @@ def checked_mutators(mutators: Any) -> tuple[Mutator, ...]:
         ConfigError: Something among them is none.
         MutationError: Two share a label.
     """
-    found: dict[str, Mutator] = {}
-    for mutator in mutators:
-        if not isinstance(mutator, Mutator):
-            raise ConfigError(f"mutators: expected instances of Mutator, got {mutator!r:.100}", field="mutators")
-        label = checked_label(mutator)
-        if label in found:
-            raise MutationError(
-                f"two mutators of the space share the label {label!r} ({type(found[label]).__name__} and "
-                f"{type(mutator).__name__}); give one of them another: {type(mutator).__name__}(label='...')"
-            )
-        found[label] = mutator
-    return tuple(found.values())
+
+    def refusal(first: Mutator, second: Mutator) -> MutationError:
+        return MutationError(
+            f"two mutators of the space share the label {second.label!r} ({type(first).__name__} and "
+            f"{type(second).__name__}); give one of them another: {type(second).__name__}(label='...')"
+        )
+
+    return tuple(by_label(mutators, refusal).values())
 
 
 def decisions_in(history: Sequence[Any]) -> Decisions:

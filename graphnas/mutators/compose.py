@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from graphnas.errors import ConfigError
 from graphnas.ir.rewrite import Rewriter
-from graphnas.mutators.mutator import Mutator, checked_label
+from graphnas.mutators.mutator import Mutator, by_label
 from graphnas.mutators.numeric import IntRange
 
 
@@ -85,18 +85,14 @@ class AtMost(Mutator):
 
 
 def _checked(mutators: tuple[Mutator, ...]) -> dict[str, Mutator]:
-    found: dict[str, Mutator] = {}
-    for mutator in mutators:
-        if not isinstance(mutator, Mutator):
-            raise ConfigError(f"mutators: expected instances of Mutator, got {mutator!r:.100}", field="mutators")
-        label = checked_label(mutator)
-        if label in found:
-            raise ConfigError(
-                f"mutators: two of them share the label {label!r}; give one another: "
-                f"{type(mutator).__name__}(..., label='...')",
-                field="mutators",
-            )
-        found[label] = mutator
+    def refusal(_: Mutator, second: Mutator) -> ConfigError:
+        return ConfigError(
+            f"mutators: two of them share the label {second.label!r}; give one another: "
+            f"{type(second).__name__}(..., label='...')",
+            field="mutators",
+        )
+
+    found = by_label(mutators, refusal)
     if not found:
         raise ConfigError("mutators: expected at least one", field="mutators")
     return found

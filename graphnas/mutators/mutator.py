@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
-from graphnas.errors import DecisionError, GraphNASError, MutationError
+from graphnas.errors import ConfigError, DecisionError, GraphNASError, MutationError
 from graphnas.ir.model import Model, Mutation
 from graphnas.ir.rewrite import Rewriter
 from graphnas.mutators.choices.choice import as_decision
@@ -226,6 +226,28 @@ def checked_label(mutator: Mutator) -> str:
     return label
 
 
+def by_label(mutators: Iterable[Any], refusal: Callable[[Mutator, Mutator], GraphNASError]) -> dict[str, Mutator]:
+    """Return mutators by their labels, in order.
+
+    Args:
+        mutators: What is to be checked.
+        refusal: The error where two share a label.
+
+    Raises:
+        ConfigError: Something among them is no mutator.
+        MutationError: A label cannot stand in a decision's label.
+    """
+    found: dict[str, Mutator] = {}
+    for mutator in mutators:
+        if not isinstance(mutator, Mutator):
+            raise ConfigError(f"mutators: expected instances of Mutator, got {mutator!r:.100}", field="mutators")
+        label = checked_label(mutator)
+        if label in found:
+            raise refusal(found[label], mutator)
+        found[label] = mutator
+    return found
+
+
 def replay(model: Model, history: Sequence[Mutation], mutators: Sequence[Mutator]) -> Model:
     """Return `model` with the mutations of a history applied again; the fingerprint is the one it had then.
 
@@ -237,11 +259,11 @@ def replay(model: Model, history: Sequence[Mutation], mutators: Sequence[Mutator
     Raises:
         MutationError: A mutation's mutator is not among `mutators`, or it was applied to another model than this one.
     """
-    by_label = {checked_label(mutator): mutator for mutator in mutators}
+    found = {checked_label(mutator): mutator for mutator in mutators}
     for mutation in history:
-        mutator = by_label.get(mutation.label)
+        mutator = found.get(mutation.label)
         if mutator is None:
-            known = ", ".join(map(repr, by_label)) or "none"
+            known = ", ".join(map(repr, found)) or "none"
             raise MutationError(
                 f"the history has a mutation by {mutation.label!r} ({mutation.mutator}), which is not among the "
                 f"mutators given: {known}. Mutations by inline choices are replayed by ModelSpace.replay"

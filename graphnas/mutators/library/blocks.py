@@ -15,7 +15,7 @@ from graphnas.ir.sites import Site
 from graphnas.ir.types import TensorType
 from graphnas.mutators.in_place import protect
 from graphnas.mutators.library.depth import note_copy, silenced
-from graphnas.mutators.library.modules import Where
+from graphnas.mutators.library.modules import Where, checked_numbers
 from graphnas.mutators.patterns import built, child_for
 from graphnas.mutators.sited import SiteMutator, Sites, own_sites
 
@@ -134,9 +134,7 @@ class DuplicateBlock(SiteMutator[Site]):
         label: str | None = None,
     ) -> None:
         super().__init__(sites=sites, where=where, label=label)
-        if not times or not all(type(count) is int and count >= 1 for count in times):
-            raise ConfigError(f"times: expected whole numbers from 1, got {times!r:.100}", field="times")
-        self.times = tuple(times)
+        self.times = checked_numbers(times, "times")
         self.preserving = preserving
 
     def find(self, model: Rewriter) -> Iterable[Site]:
