@@ -70,15 +70,14 @@ class Construction:
 
     def run_to_trace(self, fixation: Fixation, inputs: tuple[Any, ...]) -> nn.Module:
         """Return a module as `run_aside` does, in which lazy modules have got their shapes from a call on `inputs`."""
-        with torch.random.fork_rng(devices=[]):
-            module = self.run(fixation)
-            if any(map(is_lazy, module.parameters())) or any(map(is_lazy, module.buffers())):
-                modes = [(part, part.training) for part in module.modules()]
-                with recording(), torch.no_grad():
-                    module.eval()(*inputs)
-                for part, training in modes:
-                    part.training = training
-            return module
+        module = self.run_aside(fixation)
+        if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+            modes = [(part, part.training) for part in module.modules()]
+            with torch.random.fork_rng(devices=[]), recording(), torch.no_grad():
+                module.eval()(*inputs)
+            for part, training in modes:
+                part.training = training
+        return module
 
     def run_aside(self, fixation: Fixation | None, *, shapes_only: bool = False) -> nn.Module:
         """Return a module that is only looked at: random state is as it was before.
