@@ -276,16 +276,7 @@ class _Session:
         except _BEGIN_AGAIN:
             raise
         except Exception as error:
-            lookup = error.__context__
-            if isinstance(lookup, UnhashableNumberError) and lookup.location not in self.hashed:
-                raise lookup from error
-            if self.replaced and is_misplaced(error):
-                self.builtin |= dict.fromkeys(self.replaced)
-                self.replaced.clear()
-                raise _MisplacedError from error
-            if not self.watch_randomness and randomness.drawn():
-                raise _HostRandomnessError from error
-            self._give_up(error, tracer.failed_at or "")
+            self._begin_again_or_give_up(error, tracer, randomness)
         finally:
             drawn = randomness.drawn()
         tracer.changes += surroundings.changes()
@@ -299,17 +290,25 @@ class _Session:
         self.interface.update(dict.fromkeys(_changed_classes(result)))
         left = _contents((args, kwargs))
         if len(left) != len(given) or any(a[0] != b[0] or a[1] is not b[1] for a, b in zip(left, given, strict=True)):
-            self.interface[
-                "lists or dictionaries that the model is given, and changes, are as before in the source"
-            ] = None
-        self.interface.update(
-            (
-                f"{place}: a value of the forward is taken to require no gradients, and the source has no other branch",
-                None,
-            )
-            for place in tracer.gradient_reads
-        )
+            note = "lists or dictionaries that the model is given, and changes, are as before in the source"
+            self.interface[note] = None
+        for place in tracer.gradient_reads:
+            note = "a value of the forward is taken to require no gradients, and the source has no other branch"
+            self.interface[f"{place}: {note}"] = None
         return tracer
+
+    def _begin_again_or_give_up(self, error: Exception, tracer: ModuleTracer, randomness: HostRandomness) -> NoReturn:
+        """Raise what a failed trace comes to: another attempt that knows better, or the error for the user."""
+        lookup = error.__context__
+        if isinstance(lookup, UnhashableNumberError) and lookup.location not in self.hashed:
+            raise lookup from error
+        if self.replaced and is_misplaced(error):
+            self.builtin |= dict.fromkeys(self.replaced)
+            self.replaced.clear()
+            raise _MisplacedError from error
+        if not self.watch_randomness and randomness.drawn():
+            raise _HostRandomnessError from error
+        self._give_up(error, tracer.failed_at or "")
 
     def _check_memory(self, tracer: ModuleTracer) -> None:
         """Refuse tensors that the model changes, and that are one in the model and two in the source, or vice versa."""
