@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphnas import strategy as strategy
     from graphnas.codegen import save, to_module, to_source
     from graphnas.errors import (
+        BenchmarkError,
         CodegenError,
         ConfigError,
         DecisionError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         ParseError,
         StoreError,
         TraceError,
+        UnknownArchitectureError,
         VerificationError,
     )
     from graphnas.experiment.config import RetiariiExeConfig
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "graphnas.codegen": ("save", "to_module", "to_source"),
     "graphnas.errors": (
+        "BenchmarkError",
         "CodegenError",
         "ConfigError",
         "DecisionError",
@@ -88,6 +91,7 @@ _HOMES = {
         "ParseError",
         "StoreError",
         "TraceError",
+        "UnknownArchitectureError",
         "VerificationError",
     ),
     "graphnas.experiment.config": ("RetiariiExeConfig",),
@@ -136,6 +140,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AutoActivation",
+    "BenchmarkError",
     "Cell",
     "ChosenInputs",
     "CodegenError",
@@ -168,6 +173,7 @@ __all__ = [
     "RetiariiExperiment",
     "StoreError",
     "TraceError",
+    "UnknownArchitectureError",
     "ValueChoice",
     "VerificationError",
     "__version__",

@@ -117,3 +117,14 @@ class EvaluationError(ExperimentError):
 
 class StoreError(ExperimentError):
     """The store of an experiment is missing, torn, locked or of another version."""
+
+
+class BenchmarkError(GraphNASError):
+    """A benchmark's data is missing, torn or of another layout, or a query asks for what the benchmark has not."""
+
+
+class UnknownArchitectureError(BenchmarkError, KeyError):
+    """An architecture lies outside a benchmark's space, or the benchmark has no measurement of it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError shows the repr of its message
