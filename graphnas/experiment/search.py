@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from graphnas.errors import EvaluationError
+from graphnas.errors import EvaluationError, ExperimentError
 from graphnas.experiment.config import RetiariiExeConfig, load_engine
 from graphnas.experiment.engines import Candidate, Space
 from graphnas.experiment.executors import Ended, Executor, Reported, Task
 from graphnas.experiment.executors.runner import REFUSALS
 from graphnas.experiment.signals import Signals
 from graphnas.experiment.store import Store
-from graphnas.experiment.strategies import Observation, Strategy
+from graphnas.experiment.strategies import WAIT, Observation, Proposal, Strategy
 from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus, default_metric, derive_seed
 from graphnas.mutators.decision_space import DecisionSpace
 
@@ -126,8 +126,19 @@ class Search:
             self._failures = None
         state = self._store.strategy_state()
         if state is not None:
-            told = (Observation(trial.number, trial.decisions, trial.metric) for trial in self._store.told())
-            self._strategy.restore(state, (trial.decisions for trial in trials), told)
+            asked = (Proposal(trial.decisions) for trial in trials)
+            told = (
+                Observation(
+                    number=trial.number,
+                    decisions=trial.decisions,
+                    metric=trial.metric,
+                    metrics=trial.metrics,
+                    status=trial.status,
+                    intermediate=tuple(self._store.intermediate(trial.number)),
+                )
+                for trial in self._store.told()
+            )
+            self._strategy.restore(state, asked, told)
 
     def _loop(self) -> Reason:
         while True:
@@ -149,12 +160,15 @@ class Search:
                 trial = self._unfinished.popleft()
                 self._start(trial.number, trial.decisions, again=True)
                 continue
-            decisions = None if self._is_spent() else self._strategy.ask()
-            if decisions is None:
+            asked = None if self._is_spent() else self._strategy.ask()
+            if asked is WAIT:
+                self._check_waiting()
+                break
+            if asked is None:
                 self._exhausted = not self._is_spent()
                 break
             self._next_number += 1
-            self._start(self._next_number - 1, decisions, again=False)
+            self._start(self._next_number - 1, Proposal.of(asked).decisions, again=False)
         early = self._reason_to_end()
         if early is not None or self._running:
             return early
@@ -162,6 +176,13 @@ class Search:
             return Reason.TRIAL_BUDGET
         size = DecisionSpace.of(self._space.domains).size
         return Reason.SPACE_EXHAUSTED if size is not None and self._next_number >= size else Reason.STRATEGY_DONE
+
+    def _check_waiting(self) -> None:
+        if not self._running:
+            raise ExperimentError(
+                f"strategy {type(self._strategy).__name__}: ask() returned WAIT although no trial is running, so the "
+                "search would wait for ever; return None where nothing is left to ask"
+            )
 
     def _start(self, number: int, decisions: Mapping[str, Any], *, again: bool) -> None:
         directory = self._store.directory / "trials" / str(number)
@@ -201,6 +222,8 @@ class Search:
             self._finish(event.number, event.outcome)
             return
         self._store.add_intermediate(event.number, event.step, event.metric)
+        if event.number in self._running and self._strategy.report(event.number, event.step, event.metric):
+            self._executor.request_stop(event.number)
         self._watcher.on_report(event.number, event.step, event.metric)
 
     def _finish(self, number: int, outcome: Outcome) -> None:
@@ -208,7 +231,16 @@ class Search:
         self._store.finish(number, outcome, self._elapsed_s())
         decisions = self._running.pop(number)
         if outcome.status.is_final:
-            self._strategy.tell(Observation(number, decisions, default_metric(outcome.metric)))
+            self._strategy.tell(
+                Observation(
+                    number=number,
+                    decisions=decisions,
+                    metric=default_metric(outcome.metric),
+                    metrics=outcome.metric if isinstance(outcome.metric, dict) else None,
+                    status=outcome.status,
+                    intermediate=outcome.intermediate,
+                )
+            )
             if not outcome.status.is_failure:
                 self._failures = None
             elif self._failures is not None:

@@ -16,7 +16,7 @@ from graphnas.experiment.config import RetiariiExeConfig
 from graphnas.experiment.evaluators import FunctionalEvaluator
 from graphnas.experiment.experiment import RetiariiExperiment
 from graphnas.experiment.store import Store
-from graphnas.experiment.strategies import Random, RegularizedEvolution, Strategy
+from graphnas.experiment.strategies import WAIT, Answer, Proposal, Random, RegularizedEvolution, Strategy
 
 from . import samples
 from .samples import GridSpace, quick_config
@@ -91,6 +91,24 @@ def test_a_strategy_that_is_done_ends_the_run(tmp_path: Path, capsys: pytest.Cap
     run = experiment(strategy=RegularizedEvolution(cycles=4))
     run.run(quick_config(tmp_path))
     assert "strategy done. Trials: 4 completed" in capsys.readouterr().out
+
+
+class _Scripted(Strategy):
+    """Asks what it is given, then `WAIT`."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__()
+        self._answers = list(answers)
+
+    def ask(self) -> Answer:
+        return self._answers.pop(0) if self._answers else WAIT
+
+
+def test_a_strategy_that_waits_while_nothing_runs_ends_the_run_with_an_error(tmp_path: Path) -> None:
+    run = experiment(strategy=_Scripted({"width": 1, "depth": 2}, Proposal({"width": 2, "depth": 2})))
+    with pytest.raises(ExperimentError, match="returned WAIT although no trial is running"):
+        run.run(quick_config(tmp_path))
+    assert [row["metric"] for row in run.trials()] == [2, 4]
 
 
 def test_the_time_budget_ends_even_an_endless_trial(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.strategies import Observation, Random, RegularizedEvolution, Strategy
+from graphnas.experiment.strategies import Observation, Proposal, Random, RegularizedEvolution, Strategy
 from graphnas.experiment.strategies.base import decisions_key
 from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.condition import Match
@@ -55,9 +55,11 @@ def metric_of(decisions: dict[str, object]) -> float | None:
 def play(strategy: Strategy, count: int, first: int = 0) -> list[dict[str, object]]:
     asked = []
     for number in range(first, first + count):
-        decisions = strategy.ask()
-        if decisions is None:
+        answer = strategy.ask()
+        if answer is None:
             break
+        assert isinstance(answer, dict)
+        decisions = answer
         asked.append(decisions)
         strategy.tell(Observation(number, decisions, metric_of(decisions)))
     return asked
@@ -104,7 +106,7 @@ def test_what_constraints_and_conditions_rule_out_is_never_asked_for(make: Calla
     again = make()
     again.bind(space, 0)
     state = json.loads(json.dumps(strategy.state_dict()))
-    again.restore(state, asked, [Observation(i, d, metric_of(d)) for i, d in enumerate(asked)])
+    again.restore(state, map(Proposal, asked), [Observation(i, d, metric_of(d)) for i, d in enumerate(asked)])
     assert play(again, 5, 60) == play(strategy, 5, 60)
 
 
@@ -120,7 +122,7 @@ def test_a_restored_strategy_asks_what_an_uninterrupted_one_would(make: Callable
     asked = play(before, cut)
     state = json.loads(json.dumps(before.state_dict()))
     after = bound(make())
-    after.restore(state, asked, [Observation(i, d, metric_of(d)) for i, d in enumerate(asked)])
+    after.restore(state, map(Proposal, asked), [Observation(i, d, metric_of(d)) for i, d in enumerate(asked)])
     assert asked + play(after, 18 - cut, cut) == whole
 
 

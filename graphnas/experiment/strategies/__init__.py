@@ -6,8 +6,8 @@ other module is one algorithm.
 
 from __future__ import annotations
 
-from graphnas.experiment.strategies.base import Observation, Strategy
+from graphnas.experiment.strategies.base import WAIT, Answer, Observation, Proposal, Strategy, Wait
 from graphnas.experiment.strategies.evolution import RegularizedEvolution
 from graphnas.experiment.strategies.random import Random
 
-__all__ = ["Observation", "Random", "RegularizedEvolution", "Strategy"]
+__all__ = ["WAIT", "Answer", "Observation", "Proposal", "Random", "RegularizedEvolution", "Strategy", "Wait"]

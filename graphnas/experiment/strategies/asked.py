@@ -38,6 +38,10 @@ class Asked:
         """Take note that a point was asked for."""
         self._seen.add(decisions_key(decisions))
 
+    def remove(self, decisions: Mapping[str, Any]) -> None:
+        """Take note that a point is to count as not asked for."""
+        self._seen.discard(decisions_key(decisions))
+
     def any_left(self) -> dict[str, Any] | None:
         """Return a point that was not asked for; None if there is none, or nobody knows how many points there are."""
         return next((point for point in self._points if point not in self), None)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
 from graphnas.experiment.strategies.asked import Asked
-from graphnas.experiment.strategies.base import Observation, Strategy
+from graphnas.experiment.strategies.base import Observation, Proposal, Strategy
 from graphnas.mutators.domain import Domain
 
 
@@ -104,20 +104,22 @@ class RegularizedEvolution(Strategy):
         else:
             decisions = self._any_unseen(rng)
         if decisions is not None:
-            self.recall(decisions)
+            self.recall(Proposal(decisions))
         return decisions
 
     def tell(self, observation: Observation) -> None:
         if observation.metric is None and self.on_failure == "ignore":
             return
-        fitness = -math.inf
-        if observation.metric is not None:
-            fitness = observation.metric if self.optimize_mode == "maximize" else -observation.metric
-        self._population.append((fitness, observation.decisions))
+        fitness = self._fitness(observation.metric)
+        self._population.append((-math.inf if fitness is None else fitness, observation.decisions))
 
-    def recall(self, decisions: dict[str, Any]) -> None:
+    def recall(self, proposal: Proposal) -> None:
         if self._asked is not None:
-            self._asked.add(decisions)
+            self._asked.add(proposal.decisions)
+
+    def reject(self, proposal: Proposal) -> None:
+        if self._asked is not None:
+            self._asked.remove(proposal.decisions)
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         if self._cursor <= self.population_size or not self._population:

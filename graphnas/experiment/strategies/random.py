@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
 from graphnas.experiment.strategies.asked import Asked
-from graphnas.experiment.strategies.base import Strategy
+from graphnas.experiment.strategies.base import Proposal, Strategy
 from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.domain import Domain
 
@@ -63,9 +63,13 @@ class Random(Strategy):
         else:
             decisions = self._asked.any_left() if self._asked is not None else None
         if decisions is not None:
-            self.recall(decisions)
+            self.recall(Proposal(decisions))
         return decisions
 
-    def recall(self, decisions: dict[str, Any]) -> None:
+    def recall(self, proposal: Proposal) -> None:
         if self._asked is not None:
-            self._asked.add(decisions)
+            self._asked.add(proposal.decisions)
+
+    def reject(self, proposal: Proposal) -> None:
+        if self._asked is not None:
+            self._asked.remove(proposal.decisions)
