@@ -19,10 +19,18 @@ from graphnas.experiment.store import DATABASE_NAME, Description
 from graphnas.experiment.strategies import Strategy
 
 RESUMABLE_FIELDS = (
+    "experiment_name",
+    "training_service",
+    "training_service_platform",
     "trial_concurrency",
     "max_trial_number",
     "max_experiment_duration",
     "max_trial_duration",
+    "max_trial_silence",
+    "max_retries_lost",
+    "trial_gpu_number",
+    "keep_checkpoints",
+    "durable",
     "executor",
     "debug",
     "log_level",

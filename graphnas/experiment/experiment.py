@@ -258,7 +258,7 @@ class RetiariiExperiment:
         if store is None or space is None or evaluator is None or strategy is None:
             raise RuntimeError("run() and resume() complete the experiment before they start it")
         models = space.model if isinstance(space, JointSpace) else space
-        work = TrialWork(config.execution_engine, models, evaluator)
+        work = TrialWork(config.engine_name, models, evaluator)
         if config.log_level is not None:
             logging.getLogger("graphnas").setLevel(config.log_level.upper())
         strategy.bind(space.domains, config.seed)
