@@ -5,7 +5,6 @@ Writing looks at names only. Reading imports the classes, which runs their modul
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import pkgutil
 import sys
@@ -23,6 +22,7 @@ from graphnas.mutators.domain import Categorical, Domain
 from graphnas.mutators.model_constraint import CostLimit, ModelConstraint
 from graphnas.mutators.mutator import Mutator
 from graphnas.mutators.numeric import IntRange, LogUniform, Uniform
+from graphnas.mutators.scripts import load_script, script_of
 from graphnas.mutators.subset import Subset
 
 _SMALL = 4096
@@ -34,13 +34,13 @@ def code_reference(cls: type[Any] | Callable[..., Any]) -> str | dict[str, str] 
     name, module = getattr(cls, "__qualname__", "<nameless>"), sys.modules.get(cls.__module__)
     if "<" in name or module is None or _attribute(module, name) is not cls:
         return None
-    if cls.__module__ not in ("__main__", "__mp_main__"):
-        return f"{cls.__module__}:{name}"
-    spec = getattr(module, "__spec__", None)
-    if spec is not None:
-        return f"{spec.name}:{name}"
-    file = getattr(module, "__file__", None)
-    return {"file": str(Path(file).resolve()), "name": name} if file else None
+    script = script_of(module)
+    if script is not None:
+        return {"file": str(script), "name": name}
+    if cls.__module__ in ("__main__", "__mp_main__"):
+        spec = getattr(module, "__spec__", None)  # there is one where it was run by `python -m`
+        return None if spec is None else f"{spec.name}:{name}"
+    return f"{cls.__module__}:{name}"
 
 
 def resolve_class(reference: str | dict[str, str]) -> type[Any]:
@@ -127,7 +127,7 @@ def _resolved(reference: str | dict[str, str]) -> Any:
     try:
         if isinstance(reference, str):
             return pkgutil.resolve_name(reference)
-        return _attribute(_load_script(reference["file"]), reference["name"])
+        return _attribute(load_script(Path(reference["file"])), reference["name"])
     except (ImportError, AttributeError, OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{reference}: it cannot be found again: {error}", field="class") from error
 
@@ -230,22 +230,3 @@ def _attribute(home: Any, name: str) -> Any:
     for part in name.split("."):
         home = getattr(home, part, None)
     return home
-
-
-def _load_script(file: str) -> Any:
-    main = sys.modules.get("__main__")
-    known = getattr(main, "__file__", None)
-    if known is not None and Path(known).resolve() == Path(file).resolve():
-        return main
-    spec = importlib.util.spec_from_file_location(f"graphnas_script_{Path(file).stem}", file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python file")
-    if spec.name not in sys.modules:
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[spec.name]
-            raise
-    return sys.modules[spec.name]

@@ -8,7 +8,8 @@ import pytest
 
 from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment.evaluators import FunctionalEvaluator, evaluator_from_json
-from graphnas.experiment.evaluators.reference import load_script, reference_to, resolve
+from graphnas.experiment.evaluators.reference import reference_to, resolve
+from graphnas.mutators.scripts import load_script
 
 from . import samples
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from graphnas.errors import ExperimentError
+from graphnas.mutators.scripts import load_script, script_of
 
 
 def reference_to(target: Any) -> dict[str, str] | None:
@@ -26,15 +24,13 @@ def reference_to(target: Any) -> dict[str, str] | None:
     home = sys.modules.get(module)
     if home is None or _attribute(home, name) is not target:
         return None
-    script = getattr(home, "__graphnas_script__", None)
+    script = script_of(home)
+    if script is not None:
+        return {"script": str(script), "name": name}
     if module in ("__main__", "__mp_main__"):
-        spec = getattr(home, "__spec__", None)
-        if spec is not None:  # run by `python -m`
-            return {"import": f"{spec.name}:{name}"}
-        script = getattr(home, "__file__", None)
-        if script is None or not Path(script).is_file():
-            return None
-    return {"import": f"{module}:{name}"} if script is None else {"script": str(Path(script).resolve()), "name": name}
+        spec = getattr(home, "__spec__", None)  # there is one where it was run by `python -m`
+        return None if spec is None else {"import": f"{spec.name}:{name}"}
+    return {"import": f"{module}:{name}"}
 
 
 def resolve(reference: dict[str, str]) -> Any:
@@ -61,31 +57,6 @@ def resolve(reference: dict[str, str]) -> Any:
             "the object itself to RetiariiExperiment.resume(...)"
         )
     return found
-
-
-def load_script(path: Path) -> ModuleType:
-    """Return the module of a script, run under a name of its own, so that its `__main__` block is left out."""
-    main = sys.modules.get("__main__")
-    own = getattr(main, "__file__", None)
-    if main is not None and own is not None and Path(own).resolve() == path.resolve():
-        return main
-    name = f"_graphnas_script_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    module.__dict__["__graphnas_script__"] = str(path)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _attribute(home: Any, qualified_name: str) -> Any:
