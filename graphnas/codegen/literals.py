@@ -108,7 +108,7 @@ def _root(item: float) -> str:
 def _float(item: float) -> str:
     if math.isfinite(item):
         return repr(item)
-    return f'{"-" if item < 0 else ""}float("{"nan" if math.isnan(item) else "inf"}")'
+    return f'float("{"nan" if math.isnan(item) else "-inf" if item < 0 else "inf"}")'
 
 
 def _complex(item: complex, note: Any) -> Expression:

@@ -87,8 +87,8 @@ class Merger:
         """Return what is merged from bodies that give up variables of their own, if that is shorter."""
         least = sum(map(weight, merged))
         for mine, other in (
-            *((item, right) for item in with_fewer_variables(left, right)),
-            *((left, item) for item in with_fewer_variables(right, left)),
+            *((item, right) for item in with_fewer_variables(left, merged)),
+            *((left, item) for item in with_fewer_variables(right, merged)),
         ):
             found = self.sequence(mine, other, masks)
             if sum(map(weight, found)) < least:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphnas.codegen import syntax
-from graphnas.codegen.syntax import Function, Parameter, Statement, Tree
+from graphnas.codegen.syntax import Expression, Function, Parameter, Statement, Tree
 from graphnas.codegen.template import item_of
 from graphnas.codegen.variables import bound_by, is_binding, names_in, with_names
 
@@ -49,36 +48,76 @@ def _required(parameter: Parameter) -> Parameter:
     return parameter._replace(annotation=parameter.annotation.parts[0], default=None)
 
 
-def with_fewer_variables(body: Sequence[Statement], other: Sequence[Statement]) -> Iterator[tuple[Statement, ...]]:
-    """Yield the body with one variable less: one that `other` lacks is called like what its value is computed from.
+def with_fewer_variables(body: Sequence[Statement], merged: Sequence[Statement]) -> Iterator[tuple[Statement, ...]]:
+    """Yield the body with a value that shares the variable of what it is computed from.
 
     Of `y = roll(x); z = f(y)`, where `x` is not read again, that is `x = roll(x); z = f(x)`: the way to write it for
-    whoever leaves the first statement out.
+    whoever leaves the first statement out. Only values whose statement has no partner in `merged` are looked at.
     """
-    theirs = {name for item in other for name in names_in(item_of(item))}
-    times = Counter(name for item in body for name in bound_by(item_of(item)))
+    alone = {id(item_of(item)) for item in merged if item.kind == "slot"}
     for position, item in enumerate(body):
         statement = item_of(item)
-        if not is_binding(statement) or times[statement.parts[0].text] != 1 or statement.parts[0].text in theirs:
+        if id(statement) not in alone or not is_binding(statement):
+            continue
+        name = statement.parts[0].text
+        end = _end_of_value(body, position, name)
+        if end is None:
             continue
         for source in dict.fromkeys(names_in(statement.parts[1])):
-            if source in theirs and _may_share(body, position, statement.parts[0].text, source):
-                known = {statement.parts[0].text: syntax.identifier(source)}
-                yield (*body[:position], *(with_names(later, known) for later in body[position:]))
+            if source != name and _may_share(body, position, end, name, source):
+                known = {name: syntax.identifier(source)}
+                renamed = (with_names(later, known) for later in body[position:end])
+                yield (
+                    *body[:position],
+                    *renamed,
+                    *(_with_reads(later, known) for later in body[end:][:1]),
+                    *body[end + 1 :],
+                )
                 break
 
 
-def _may_share(body: Sequence[Statement], position: int, name: str, source: str) -> bool:
-    """Tell whether, from a statement that binds `name` on, nobody needs what `source` was."""
+def _with_reads(item: Statement, known: dict[str, Expression]) -> Statement:
+    """Return a statement `x = ...`, or one for some members, with other names for what it reads."""
+    if item.kind == "slot":
+        return item._replace(parts=(_with_reads(item.parts[0], known),))
+    target, value = item.parts
+    return item._replace(parts=(target, with_names(value, known)))
+
+
+def _end_of_value(body: Sequence[Statement], position: int, name: str) -> int | None:
+    """Return the statement that gives the variable its next value, None where only some may do so, or read another."""
     own = body[position].note if body[position].kind == "slot" else None
-    last = max((n for n in range(position, len(body)) if name in names_in(body[n])), default=position)
     for place in range(position + 1, len(body)):
         item, statement = body[place], item_of(body[place])
-        is_plain = statement.kind == "assign" and not statement.text and statement.parts[0].kind != "tuple"
-        reads = statement.parts[1] if is_plain else statement
-        if source in names_in(reads):
+        is_same = own is None or (item.kind == "slot" and item.note == own)
+        if name in bound_by(statement):
+            return place if is_same and is_binding(statement) and (own is not None or item.kind != "slot") else None
+        if not is_same and name in names_in(statement):
+            return None
+    return len(body)
+
+
+def _may_share(body: Sequence[Statement], position: int, end: int, name: str, source: str) -> bool:
+    """Tell whether, from a statement that binds `name` until `end`, and later, nobody needs what `source` was."""
+    own = body[position].note if body[position].kind == "slot" else None
+    last = max(
+        (n for n in range(position, min(end + 1, len(body))) if name in names_in(_reads(body[n]))), default=position
+    )
+    for place in range(position + 1, len(body)):
+        item, statement = body[place], item_of(body[place])
+        if source in names_in(_reads(item)):
             return False
         if source in bound_by(statement):
             # All that had the old value have a new one now.
-            return is_plain and place >= last and (item.kind != "slot" or item.note == own)
+            return _is_plain(statement) and place >= last and (item.kind != "slot" or item.note == own)
     return True
+
+
+def _reads(item: Statement) -> Tree:
+    """Return the part of a statement that reads variables: all of it but the target of a plain assignment."""
+    statement = item_of(item)
+    return statement.parts[1] if _is_plain(statement) else statement
+
+
+def _is_plain(statement: Statement) -> bool:
+    return statement.kind == "assign" and not statement.text and statement.parts[0].kind != "tuple"

@@ -71,11 +71,36 @@ def current_place() -> Place:
     seen = _SEEN.get()
     if seen is not None:
         _note(frame, seen)
-    targets, augmented = _stores(frame.f_code).get(frame.f_lasti, ((), False))
+    targets, augmented = _stores(frame.f_code).get(frame.f_lasti, _NOWHERE)
+    if targets and targets[0] == RETURN:
+        targets, augmented = _stores_of_caller(frame, targets)
     location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     if targets and targets[0].endswith(ITEM):
         return Place(location, (), augmented, targets[0].removesuffix(ITEM))
     return Place(location, targets, augmented)
+
+
+def _stores_of_caller(frame: FrameType, targets: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """Follow a value that a function returns at once to where its callers store it.
+
+    Only callers of the user's own; what torch or graphnas calls, such as the forward of a child, stands for itself.
+    """
+    item = targets[1:]
+    caller = frame.f_back
+    while caller is not None and not caller.f_code.co_filename.startswith(_SKIPPED):
+        stored, augmented = _stores(caller.f_code).get(caller.f_lasti, _NOWHERE)
+        if stored[:1] != (RETURN,):
+            break
+        if len(stored) > 1 and item:
+            return _NOWHERE  # a tuple within a tuple
+        item = item or stored[1:]
+        caller = caller.f_back
+    else:
+        return _NOWHERE
+    if not item:
+        return stored, augmented
+    position = int(item[0])
+    return (stored[position : position + 1], False) if len(stored) > 1 else _NOWHERE
 
 
 _Seen = dict[tuple[int, int], tuple[CodeType, int]]
@@ -140,6 +165,9 @@ def _stores(code: CodeType) -> dict[int, tuple[tuple[str, ...], bool]]:
 _SILENT = frozenset({"CACHE", "EXTENDED_ARG", "KW_NAMES", "NOP", "PRECALL", "RESUME"})
 _PUSHING = ("LOAD_CLOSURE", "LOAD_CONST", "LOAD_DEREF", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_SMALL", "PUSH")
 _QUIET = (*_PUSHING, "BUILD", "COPY", "JUMP", "POP", "RETURN", "STORE", "SWAP")
+RETURN = "return"  # a keyword, so no variable
+"""Stands for the variable of a value that is returned at once; its place follows, if it is one of a tuple."""
+_NOWHERE: tuple[tuple[str, ...], bool] = ((), False)
 _FARTHEST = 64
 """Most instructions that a value is followed for: the right side of one statement."""
 
@@ -183,6 +211,8 @@ def _followed(
         elif name == "BUILD_TUPLE" and depth < count:
             # `a, b = f(), g()`: packed and unpacked again, or swapped in pairs.
             following = instructions[position + 1] if position + 1 < len(instructions) else None
+            if following is not None and following.opname == "RETURN_VALUE":
+                return RETURN, str(count - 1 - depth)
             if following is None or following.opname != "UNPACK_SEQUENCE" or following.arg != count:
                 return ()
             names = _names(instructions[position + 2 : position + 2 + count])
@@ -196,6 +226,8 @@ def _followed(
         elif name == "JUMP_FORWARD":  # of `a if test else b`
             position = positions.get(instructions[position].argval, len(instructions) - 1)
             continue
+        elif name == "RETURN_VALUE" and depth == 0:
+            return (RETURN,)
         elif "JUMP" in name or name in ("FOR_ITER", "SEND", "RETURN_VALUE", "YIELD_VALUE"):
             return ()
         else:

@@ -189,6 +189,51 @@ def test_a_variable_that_only_some_have_gives_way() -> None:
     assert "x = torch.roll(x, 1, 1)" in methods(source, "Masked")["forward"]
 
 
+class Windowed(nn.Module):
+    """Shifts in and out again, with one variable for what is shifted."""
+
+    def __init__(self, shift: int) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(x)
+        shifted = torch.roll(x, 1, 1) if self.shift > 0 else x
+        x = torch.tanh(shifted)
+        shifted = torch.sigmoid(x) * 2
+        x = torch.roll(shifted, -1, 1) if self.shift > 0 else shifted
+        x = torch.cos(x)
+        return x + torch.sin(x)
+
+
+def test_a_value_that_only_some_have_gives_way_though_its_variable_is_used_again() -> None:
+    source = source_of(lambda: Windowed(0), lambda: Windowed(2))
+    forward = methods(source, "Windowed")["forward"]
+    assert "x = torch.roll(x, 1, 1)" in forward
+    assert "shifted = torch.roll(shifted, -1, 1)" in forward
+    assert forward.count("if self.shift") == 2
+    assert "else" not in forward
+
+
+class Kept(nn.Module):
+    """Needs what it shifts once more."""
+
+    def __init__(self, shift: int) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(x)
+        shifted = torch.roll(x, 1, 1) if self.shift > 0 else x
+        y = torch.tanh(shifted)
+        return torch.cos(y) + torch.sin(x)
+
+
+def test_a_value_whose_source_is_read_later_keeps_its_variable() -> None:
+    source = source_of(lambda: Kept(0), lambda: Kept(2))
+    assert "shifted = torch.roll(x, 1, 1)" in source
+
+
 def test_an_inherited_forward_is_not_replaced() -> None:
     class Path(nn.Sequential):
         def __init__(self, twice: bool) -> None:

@@ -77,6 +77,41 @@ def appended() -> Any:
     return results
 
 
+def help_whole() -> Any:
+    return call()
+
+
+def help_further() -> Any:
+    return help_whole()
+
+
+def help_pair(x: Any = None) -> Any:
+    return call(x), call().view()
+
+
+def help_some(x: Any = None) -> Any:
+    y = call(x)
+    return y
+
+
+def returned() -> Any:
+    x = help_whole()
+    y = help_further()
+    z = help_some()
+    return x, y, z
+
+
+def returned_pair() -> Any:
+    x, y = help_pair()
+    pair = help_pair()
+    return x, y, pair
+
+
+def returned_and_used() -> Any:
+    x = help_whole().view()
+    return x
+
+
 def test_list_that_a_value_is_appended_to() -> None:
     SEEN.clear()
     appended()
@@ -96,6 +131,9 @@ def test_list_that_a_value_is_appended_to() -> None:
         (chosen, [("x",)]),
         (used_first, [()]),
         (nested, [(), ()]),
+        (returned, [("x",), ("y",), ("y",)]),
+        (returned_pair, [("x",), (), (), ()]),
+        (returned_and_used, [()]),
     ],
 )
 def test_variable_that_takes_a_value(function: Any, expected: list[tuple[str, ...]]) -> None:

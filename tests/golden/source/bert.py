@@ -53,19 +53,19 @@ class BertSelfAttention(nn.Module):
     ) -> tuple[Tensor, ...]:
         query = self.query(hidden_states)
         x = query.view((query.shape[0], query.shape[1], 4, 16))
-        x = x.permute(0, 2, 1, 3)
+        query_layer = x.permute(0, 2, 1, 3)
         key = self.key(hidden_states)
-        x2 = key.view((key.shape[0], key.shape[1], 4, 16))
-        x2 = x2.permute(0, 2, 1, 3)
+        x = key.view((key.shape[0], key.shape[1], 4, 16))
+        key_layer = x.permute(0, 2, 1, 3)
         hidden_states = self.value(hidden_states)
-        x3 = hidden_states.view((hidden_states.shape[0], hidden_states.shape[1], 4, 16))
-        x3 = x3.permute(0, 2, 1, 3)
-        attention_scores = torch.matmul(x, x2.transpose(-1, -2))
+        x = hidden_states.view((hidden_states.shape[0], hidden_states.shape[1], 4, 16))
+        value_layer = x.permute(0, 2, 1, 3)
+        attention_scores = torch.matmul(query_layer, key_layer.transpose(-1, -2))
         attention_scores = attention_scores / 4.0
         attention_scores = attention_scores + attention_mask
         attention_probs = F.softmax(attention_scores, dim=-1)
         attention_probs = self.dropout(attention_probs)
-        context_layer = torch.matmul(attention_probs, x3)
+        context_layer = torch.matmul(attention_probs, value_layer)
         context_layer = context_layer.permute(0, 2, 1, 3).contiguous()
         context_layer = context_layer.view(
             (context_layer.shape[0], context_layer.shape[1], 64)

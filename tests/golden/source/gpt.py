@@ -45,7 +45,7 @@ class CausalSelfAttention(nn.Module):
         q = q.view(B, T, 4, C // 4).transpose(1, 2)
         v = v.view(B, T, 4, C // 4).transpose(1, 2)
         att = q @ k.transpose(-2, -1) * (1.0 / math.sqrt(k.shape[3]))
-        att = att.masked_fill(self.mask[:, :, :T, :T] == 0, -float("inf"))
+        att = att.masked_fill(self.mask[:, :, :T, :T] == 0, float("-inf"))
         att = F.softmax(att, dim=-1)
         att = self.attn_dropout(att)
         y = att @ v

@@ -140,8 +140,8 @@ class SwinTransformerBlock(nn.Module):
                 4,
                 1,
             )
-            x = x.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 4, 4, 1)
-            mask_windows = x.view(-1, 16)
+            mask_windows = x.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 4, 4, 1)
+            mask_windows = mask_windows.view(-1, 16)
             attn_mask = mask_windows.unsqueeze(1) - mask_windows.unsqueeze(2)
             self.register_buffer(
                 "attn_mask",
@@ -168,12 +168,12 @@ class SwinTransformerBlock(nn.Module):
             self.window_size,
             C2,
         )
-        x = (
+        x_windows = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
             .view(-1, self.window_size, self.window_size, C2)
         )
-        x_windows = x.view(-1, self.window_size**2, C)
+        x_windows = x_windows.view(-1, self.window_size**2, C)
         attn_windows = self.attn(x_windows, self.attn_mask)
         attn_windows = attn_windows.view(-1, self.window_size, self.window_size, C)
         B2 = attn_windows.shape[0] // (self.input_resolution // self.window_size) ** 2
@@ -185,14 +185,14 @@ class SwinTransformerBlock(nn.Module):
             self.window_size,
             -1,
         )
-        x = (
+        shifted_x = (
             x.permute(0, 1, 3, 2, 4, 5)
             .contiguous()
             .view(B2, self.input_resolution, self.input_resolution, -1)
         )
         if self.shift_size > 0:
-            x = torch.roll(x, shifts=(2, 2), dims=(1, 2))
-        x = x.view(B, self.input_resolution**2, C)
+            shifted_x = torch.roll(shifted_x, shifts=(2, 2), dims=(1, 2))
+        x = shifted_x.view(B, self.input_resolution**2, C)
         x = identity + self.drop_path(x)
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
