@@ -64,6 +64,7 @@ class Outcome:
         error: One line that says what went wrong, or the empty string.
         traceback: The traceback, or for a crash the tail of the log.
         duration_s: Wall-clock seconds of the trial itself.
+        worker: Who ran it, such as the node of a cluster; the empty string where there is only one.
     """
 
     status: TrialStatus
@@ -72,6 +73,7 @@ class Outcome:
     error: str = ""
     traceback: str = ""
     duration_s: float = 0.0
+    worker: str = ""
 
     @property
     def failure_key(self) -> tuple[str, str, str]:
@@ -82,7 +84,29 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """One row of the store."""
+    """One row of the store.
+
+    Attributes:
+        number: Number within the experiment, from 0.
+        status: Where it is, or how it ended.
+        decisions: Label to value.
+        seed: The trial's own seed.
+        metric: The number that is optimised.
+        metrics: All metrics by name, if the evaluator gave several.
+        fingerprint: Fingerprint of the model, where it is known.
+        duration_s: Wall-clock seconds of the trial itself.
+        error: One line that says what went wrong, or the empty string.
+        traceback: The traceback, or the tail of the log.
+        started_at: When it was started last, in seconds since the epoch.
+        ended_at: When it ended, likewise.
+        budget: How much it may spend, in the unit of the strategy that asked for it; None for as much as it wants.
+        resume_from: Number of the trial whose checkpoint it continues.
+        reused_from: Number of the equal trial whose result it took over.
+        reused_experiment: The experiment of that trial, where it is another one.
+        attempts: How often it was lost with its worker and started again.
+        worker: Who ran it, where there is more than one.
+        key: What is equal for trials that train the same: architecture, arguments of the evaluator, budget.
+    """
 
     number: int
     status: TrialStatus
@@ -94,6 +118,15 @@ class Trial:
     duration_s: float | None = None
     error: str = ""
     traceback: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+    budget: float | None = None
+    resume_from: int | None = None
+    reused_from: int | None = None
+    reused_experiment: str | None = None
+    attempts: int = 0
+    worker: str | None = None
+    key: str | None = None
 
     def to_row(self) -> dict[str, Any]:
         """Return the trial as a dictionary of plain values, the status by its name."""
