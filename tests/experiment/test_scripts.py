@@ -20,7 +20,7 @@ from graphnas.experiment.trial import Trial
 
 PROGRAM = Path(__file__).with_name("program.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(graphnas.__file__).parents[1])}
-PATIENCE_S = 40.0
+PATIENCE_S = 240.0
 
 
 def start(script: Path, *arguments: str) -> subprocess.Popen[str]:
