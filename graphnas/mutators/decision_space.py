@@ -193,16 +193,19 @@ class DecisionSpace(Mapping[str, Domain]):
             DecisionError: The decisions are no point of the space.
         """
         here = self.normalize(decisions)
-        found: list[Decisions] = []
-        for label in here:
-            for value in self[label].neighbours(here[label]):
-                taken: Decisions = {}
-                for other, domain in self.items():
-                    if is_active(self.conditions.get(other), taken):
-                        taken[other] = value if other == label else here.get(other, domain.default)
-                if self._rules.broken(taken) is None:
-                    found.append(taken)
-        return tuple(found)
+        moved = (self.moved(here, label, value) for label in here for value in self[label].neighbours(here[label]))
+        return tuple(point for point in moved if point is not None)
+
+    def moved(self, decisions: Mapping[str, Decision], label: str, value: Decision) -> Decisions | None:
+        """Return the point with another value for one label; choices that this brings up take their default.
+
+        None if the constraints rule it out. The decisions are a point of the space, and are taken as they are.
+        """
+        taken: Decisions = {}
+        for other, domain in self.items():
+            if is_active(self.conditions.get(other), taken):
+                taken[other] = value if other == label else decisions.get(other, domain.default)
+        return taken if self._rules.broken(taken) is None else None
 
     def vary(self, decisions: Mapping[str, Decision], labels: Iterable[str], rng: random.Random) -> Decisions | None:
         """Return a point at which the given labels have other values, and all others those of `decisions`.
@@ -266,7 +269,15 @@ class DecisionSpace(Mapping[str, Domain]):
                 )
         if granularity is not None and granularity < 1:
             raise DecisionError(f"granularity must be a whole number of at least 1, got {granularity!r}")
-        return self._rules.walk(lambda label: self[label].grid(granularity or 1))
+        return self.combinations(lambda label: self[label].grid(granularity or 1))
+
+    def combinations(self, candidates: Candidates) -> Iterator[Decisions]:
+        """Yield every point whose values are among the candidates, lazily, in an order as that of `grid`.
+
+        Args:
+            candidates: Returns the values of a label that are tried, in order.
+        """
+        return self._rules.walk(candidates)
 
     # How.
 

@@ -267,3 +267,19 @@ def test_vectors_have_a_mask_for_what_may_not_come_up() -> None:
         encoding.encode({"opp": 1})
     free = Encoding(space(OP, KERNEL), {"kernel"})
     assert free.decode(free.encode({"op": "conv"})) == {"op": "conv"}
+
+
+def test_a_point_is_moved_along_one_label() -> None:
+    assert NESTED.moved({"op": "pool", "depth": 2}, "op", "conv") == {"op": "conv", "kernel": 3, "depth": 2}
+    bounded = space(WIDTH, DEPTH, constraints=[lambda d: d["width"] * d["depth"] <= 32])
+    assert bounded.moved({"width": 8, "depth": 2}, "width", 16) == {"width": 16, "depth": 2}
+    assert bounded.moved({"width": 8, "depth": 2}, "width", 32) is None
+
+
+def test_combinations_are_those_points_whose_values_are_given() -> None:
+    given: dict[str, list[Any]] = {"op": ["pool", "conv"], "kernel": [5], "dilation": [2, 1], "depth": [4]}
+    assert [tuple(point.values()) for point in NESTED.combinations(lambda label: given[label])] == [
+        ("pool", 4),
+        ("conv", 5, 2, 4),
+        ("conv", 5, 1, 4),
+    ]

@@ -1,13 +1,29 @@
-"""What was asked for already, and what was not yet."""
+"""What was asked for already, and the base of strategies that ask for nothing twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import abc
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from graphnas.experiment.strategies.base import decisions_key
+from graphnas.experiment.strategies import checks
+from graphnas.experiment.strategies.base import Proposal, Strategy, decisions_key
 from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.decision_space import DecisionSpace
+from graphnas.mutators.domain import Domain
+
+Predicate = Callable[[dict[str, Any]], object]
+
+_LOOKED_AT = 50_000
+"""So many points are looked at for one that is left, before none is taken to be."""
+
+
+def digest(decisions: Mapping[str, Any]) -> bytes:
+    """Return 16 bytes that stand for decisions: as much memory for a point of any space."""
+    return hashlib.blake2b(decisions_key(decisions).encode(), digest_size=16).digest()
 
 
 class Asked:
@@ -20,7 +36,7 @@ class Asked:
 
     def __init__(self, space: DecisionSpace, seed: int) -> None:
         self._size = space.size
-        self._seen: set[str] = set()
+        self._seen: set[bytes] = set()
         # What was passed once is never left, so over a whole run each point is looked at once.
         self._points: Iterator[dict[str, Any]] = iter(())
         if self._size is not None:
@@ -32,16 +48,89 @@ class Asked:
         return self._size is not None and len(self._seen) >= self._size
 
     def __contains__(self, decisions: object) -> bool:
-        return isinstance(decisions, Mapping) and decisions_key(decisions) in self._seen
+        return isinstance(decisions, Mapping) and digest(decisions) in self._seen
 
     def add(self, decisions: Mapping[str, Any]) -> None:
         """Take note that a point was asked for."""
-        self._seen.add(decisions_key(decisions))
+        self._seen.add(digest(decisions))
 
     def remove(self, decisions: Mapping[str, Any]) -> None:
         """Take note that a point is to count as not asked for."""
-        self._seen.discard(decisions_key(decisions))
+        self._seen.discard(digest(decisions))
 
-    def any_left(self) -> dict[str, Any] | None:
-        """Return a point that was not asked for; None if there is none, or nobody knows how many points there are."""
-        return next((point for point in self._points if point not in self), None)
+    def any_left(self, allowed: Predicate | None = None) -> dict[str, Any] | None:
+        """Return a point that was not asked for; None if none is found, or nobody knows how many points there are."""
+        looked_at = islice(self._points, _LOOKED_AT)
+        return next((p for p in looked_at if p not in self and (allowed is None or allowed(p))), None)
+
+
+class Distinct(Strategy):
+    """Base of strategies that draw one point after another and leave out those that they had.
+
+    A subclass says in `_propose` what it would like to ask for. What was asked for before, and what the filter refuses,
+    is proposed anew, at most `dedup_retries` times; then comes any point that is left, and None if there is none.
+
+    Args:
+        optimize_mode: `'maximize'` or `'minimize'`.
+        dedup: Whether to ask for nothing twice.
+        dedup_retries: How often to propose anew.
+        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        seed: Seed of all random choices; None takes one that derives from the experiment's.
+
+    Raises:
+        ConfigError: An argument is of a wrong type or out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimize_mode: str,
+        dedup: bool,
+        dedup_retries: int = 500,
+        model_filter: Predicate | None = None,
+        seed: int | None,
+    ) -> None:
+        super().__init__(optimize_mode=optimize_mode, seed=seed)
+        self.dedup = checks.flag("dedup", dedup)
+        self.dedup_retries = checks.whole("dedup_retries", dedup_retries)
+        self.model_filter = checks.predicate("model_filter", model_filter)
+        self._asked: Asked | None = None
+
+    def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
+        super().bind(domains, seed)
+        self._asked = Asked(self.domains, self._root_seed) if self.dedup else None
+
+    def ask(self) -> dict[str, Any] | None:
+        if self._asked is not None and self._asked.is_all:
+            return None
+        rng = self._next_rng()
+        decisions = self._first_wanted(lambda: self._propose(rng)) or self._any_unseen(rng)
+        if decisions is not None and self._asked is not None:
+            self._asked.add(decisions)
+        return decisions
+
+    def recall(self, proposal: Proposal) -> None:
+        if self._asked is not None:
+            self._asked.add(proposal.decisions)
+
+    def reject(self, proposal: Proposal) -> None:
+        if self._asked is not None:
+            self._asked.remove(proposal.decisions)
+
+    @abc.abstractmethod
+    def _propose(self, rng: random.Random) -> dict[str, Any]:
+        """Return what to ask for next; called again if that was asked for before."""
+
+    def _wants(self, decisions: dict[str, Any]) -> bool:
+        if self._asked is not None and decisions in self._asked:
+            return False
+        return self.model_filter is None or bool(self.model_filter(decisions))
+
+    def _first_wanted(self, draw: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        drawn = (draw() for _ in range(self.dedup_retries))
+        return next((decisions for decisions in drawn if self._wants(decisions)), None)
+
+    def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
+        if self._asked is not None and self.domains.size is not None:
+            return self._asked.any_left(self.model_filter)
+        return self._first_wanted(lambda: self._sample(rng))

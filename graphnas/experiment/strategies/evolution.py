@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.strategies.asked import Asked
-from graphnas.experiment.strategies.base import Observation, Proposal, Strategy
+from graphnas.experiment.strategies import checks
+from graphnas.experiment.strategies.asked import Distinct, Predicate
+from graphnas.experiment.strategies.base import Observation
 from graphnas.mutators.domain import Domain
 
 
-class RegularizedEvolution(Strategy):
+class RegularizedEvolution(Distinct):
     """Ask for mutated copies of the best of a random sample of the youngest candidates.
 
     Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search", arXiv:1802.01548, algorithm 1,
@@ -33,6 +34,8 @@ class RegularizedEvolution(Strategy):
         dedup: Whether never to ask for the same decisions twice. Once a finite space is exhausted `ask` returns None.
         dedup_retries: Number of children that are tried for one that was not asked before; then comes a random one.
         on_failure: `'ignore'` leaves failed candidates out; `'worst'` lets them live with the worst possible metric.
+        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        crossover: Whether a child is mutated from a mixture of two parents instead of from one.
         seed: Seed of all random choices; None takes one that derives from the experiment's.
 
     Raises:
@@ -48,6 +51,8 @@ class RegularizedEvolution(Strategy):
         "dedup",
         "dedup_retries",
         "on_failure",
+        "model_filter",
+        "crossover",
         "seed",
     )
 
@@ -61,51 +66,33 @@ class RegularizedEvolution(Strategy):
         dedup: bool = True,
         dedup_retries: int = 500,
         on_failure: str = "ignore",
+        model_filter: Predicate | None = None,
         *,
+        crossover: bool = False,
         seed: int | None = None,
     ) -> None:
-        super().__init__(optimize_mode=optimize_mode, seed=seed)
-        self.population_size = _positive("population_size", population_size)
-        self.sample_size = _positive("sample_size", sample_size)
-        self.cycles = _positive("cycles", cycles)
-        self.dedup_retries = _positive("dedup_retries", dedup_retries)
+        super().__init__(
+            optimize_mode=optimize_mode, dedup=dedup, dedup_retries=dedup_retries, model_filter=model_filter, seed=seed
+        )
+        self.population_size = checks.whole("population_size", population_size)
+        self.sample_size = checks.whole("sample_size", sample_size)
+        self.cycles = checks.whole("cycles", cycles)
         if sample_size > population_size:
             raise ConfigError(
                 f"sample_size: expected at most population_size = {population_size}, got {sample_size}",
                 field="sample_size",
             )
-        if isinstance(mutation_prob, bool) or not isinstance(mutation_prob, int | float) or not 0 <= mutation_prob <= 1:
-            raise ConfigError(
-                f"mutation_prob: expected a number from 0 to 1, got {mutation_prob!r}", field="mutation_prob"
-            )
-        if not isinstance(dedup, bool):
-            raise ConfigError(f"dedup: expected True or False, got {dedup!r}", field="dedup")
-        if on_failure not in ("ignore", "worst"):
-            raise ConfigError(f"on_failure: expected 'ignore' or 'worst', got {on_failure!r}", field="on_failure")
-        self.mutation_prob = mutation_prob
-        self.dedup = dedup
-        self.on_failure = on_failure
+        self.mutation_prob = checks.probability("mutation_prob", mutation_prob)
+        self.on_failure = checks.one_of("on_failure", on_failure, ("ignore", "worst"))
+        self.crossover = checks.flag("crossover", crossover)
         self._population: deque[tuple[float, dict[str, Any]]] = deque(maxlen=population_size)
-        self._asked: Asked | None = None
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         super().bind(domains, seed)
         self._population.clear()
-        self._asked = Asked(self.domains, self._root_seed) if self.dedup else None
 
     def ask(self) -> dict[str, Any] | None:
-        if self._cursor >= self.cycles or (self._asked is not None and self._asked.is_all):
-            return None
-        rng = self._next_rng()
-        for _ in range(self.dedup_retries):
-            decisions: dict[str, Any] | None = self._propose(rng)
-            if self._asked is None or decisions not in self._asked:
-                break
-        else:
-            decisions = self._any_unseen(rng)
-        if decisions is not None:
-            self.recall(Proposal(decisions))
-        return decisions
+        return None if self._cursor >= self.cycles else super().ask()
 
     def tell(self, observation: Observation) -> None:
         if observation.metric is None and self.on_failure == "ignore":
@@ -113,21 +100,18 @@ class RegularizedEvolution(Strategy):
         fitness = self._fitness(observation.metric)
         self._population.append((-math.inf if fitness is None else fitness, observation.decisions))
 
-    def recall(self, proposal: Proposal) -> None:
-        if self._asked is not None:
-            self._asked.add(proposal.decisions)
-
-    def reject(self, proposal: Proposal) -> None:
-        if self._asked is not None:
-            self._asked.remove(proposal.decisions)
-
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         if self._cursor <= self.population_size or not self._population:
             return self._sample(rng)
+        parent = self._pick(rng)
+        if self.crossover:
+            parent = self.domains.crossover(parent, self._pick(rng), rng)
+        return self._mutate(parent, rng)
+
+    def _pick(self, rng: random.Random) -> dict[str, Any]:
         sample = rng.sample(range(len(self._population)), min(self.sample_size, len(self._population)))
         # The first of equals in the order of the sample, so that nothing depends on how decisions compare.
-        parent = self._population[max(sample, key=lambda index: self._population[index][0])][1]
-        return self._mutate(parent, rng)
+        return self._population[max(sample, key=lambda index: self._population[index][0])][1]
 
     def _mutate(self, parent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
         mutable = [label for label, domain in self.domains.items() if label in parent and domain.size != 1]
@@ -136,17 +120,3 @@ class RegularizedEvolution(Strategy):
         chosen = [label for label in mutable if rng.random() < self.mutation_prob] or [rng.choice(mutable)]
         child = self.domains.vary(parent, chosen, rng)
         return self._sample(rng) if child is None else child
-
-    def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
-        assert self._asked is not None, "asked only where nothing is to be asked for twice"
-        found = self._asked.any_left()
-        if found is not None or self.domains.size is not None:
-            return found
-        drawn = (self._sample(rng) for _ in range(self.dedup_retries))
-        return next((point for point in drawn if point not in self._asked), None)
-
-
-def _positive(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{name}: expected a whole number of at least 1, got {value!r}", field=name)
-    return value

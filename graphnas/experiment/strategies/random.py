@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from graphnas.errors import ConfigError
-from graphnas.experiment.strategies.asked import Asked
-from graphnas.experiment.strategies.base import Proposal, Strategy
+from graphnas.experiment.strategies import checks
+from graphnas.experiment.strategies.asked import Distinct, Predicate
 from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.domain import Domain
 
-_RETRIES = 500
 
-
-class Random(Strategy):
+class Random(Distinct):
     """Ask for points drawn uniformly.
 
     With `dedup`, a finite space is drawn without replacement and `ask` returns None once it is exhausted; without, the
@@ -22,54 +20,49 @@ class Random(Strategy):
     independently, repeats left out.
 
     Args:
+        variational: Accepted for compatibility: choices that come up only at times are drawn in any case.
         dedup: Whether to leave out what was asked before.
+        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        optimize_mode: `'maximize'` or `'minimize'`; says which results are the best.
         seed: Seed of the draws; None takes one that derives from the experiment's.
 
     Raises:
         ConfigError: An argument is of a wrong type.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ("dedup", "seed")
+    arguments: ClassVar[tuple[str, ...]] = ("variational", "dedup", "model_filter", "optimize_mode", "seed")
 
-    def __init__(self, dedup: bool = True, *, seed: int | None = None) -> None:
-        super().__init__(seed=seed)
-        if not isinstance(dedup, bool):
-            raise ConfigError(f"dedup: expected True or False, got {dedup!r}", field="dedup")
-        self.dedup = dedup
+    def __init__(
+        self,
+        variational: bool = False,
+        dedup: bool = True,
+        model_filter: Predicate | None = None,
+        *,
+        optimize_mode: str = "maximize",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(optimize_mode=optimize_mode, dedup=dedup, model_filter=model_filter, seed=seed)
+        self.variational = checks.flag("variational", variational)
         self._lattice: Lattice | None = None
-        self._asked: Asked | None = None
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         super().bind(domains, seed)
-        self._lattice = self._asked = None
+        self._lattice = None
         if self.dedup and self.domains.is_product and self.domains.size is not None:
-            self._lattice = Lattice(domains, self._root_seed)
-        elif self.dedup:
-            self._asked = Asked(self.domains, self._root_seed)
+            # Its order is a permutation, so that nothing has to be remembered but the place.
+            self._lattice, self._asked = Lattice(self.domains, self._root_seed), None
 
     def ask(self) -> dict[str, Any] | None:
-        if self._lattice is not None:
+        if self._lattice is None:
+            return super().ask()
+        for _ in range(self.dedup_retries):
             if self._cursor >= self._lattice.size:
                 return None
             self._cursor += 1
-            return self._lattice[self._cursor - 1]
-        if self._asked is not None and self._asked.is_all:
-            return None
-        rng = self._next_rng()
-        for _ in range(_RETRIES):
-            decisions: dict[str, Any] | None = self._sample(rng)
-            if self._asked is None or decisions not in self._asked:
-                break
-        else:
-            decisions = self._asked.any_left() if self._asked is not None else None
-        if decisions is not None:
-            self.recall(Proposal(decisions))
-        return decisions
+            decisions = self._lattice[self._cursor - 1]
+            if self._wants(decisions):
+                return decisions
+        return None
 
-    def recall(self, proposal: Proposal) -> None:
-        if self._asked is not None:
-            self._asked.add(proposal.decisions)
-
-    def reject(self, proposal: Proposal) -> None:
-        if self._asked is not None:
-            self._asked.remove(proposal.decisions)
+    def _propose(self, rng: random.Random) -> dict[str, Any]:
+        return self._sample(rng)
