@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from graphnas.errors import EvaluationError, ExperimentError
+from graphnas.experiment.checkpoint import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
 
 Metric: TypeAlias = float | dict[str, float]
 """A number, or numbers by name, among them `'default'`, the one that is optimised."""
@@ -146,6 +147,9 @@ class TrialContext:
         device: Where the trial should compute, such as `'cpu'` or `'cuda'`.
         directory: The trial's own folder; exists, and what is written there is kept.
         decisions: Label to value.
+        budget: How much the trial may spend, in the unit of the strategy, such as epochs; None for as much as it wants.
+        parent: Number of the trial whose checkpoint this one continues, or None.
+        checkpoint: The file of that checkpoint; None where there is nothing to continue.
     """
 
     number: int
@@ -153,11 +157,37 @@ class TrialContext:
     device: str
     directory: Path
     decisions: dict[str, Any]
+    budget: float | None = None
+    parent: int | None = None
+    checkpoint: Path | None = None
     _on_report: Callable[[Metric], None] | None = field(default=None, repr=False)
     _stop_requested: Callable[[], bool] = field(default=lambda: False, repr=False)
     _intermediate: list[Metric] = field(default_factory=list, repr=False)
     _final: Metric | None = field(default=None, repr=False)
     _saw_stop: bool = field(default=False, repr=False)
+
+    def save_checkpoint(self, state: Mapping[str, Any], **values: Any) -> Path:
+        """Write what a later trial needs to continue this one, in place of what was written before; return the file.
+
+        Args:
+            state: Tensors by name, or mappings and lists of them to any depth, such as
+                `{"model": model.state_dict(), "optimizer": optimizer.state_dict()}`.
+            **values: Plain values, such as `epoch=3`.
+
+        Raises:
+            ExperimentError: Something in it is no tensor and no plain value, or the file cannot be written.
+        """
+        path = self.directory / CHECKPOINT_NAME
+        write_checkpoint(path, state, values)
+        return path
+
+    def load_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return state and values of the checkpoint that this trial continues; None where there is none.
+
+        Raises:
+            ExperimentError: The file is damaged.
+        """
+        return None if self.checkpoint is None else read_checkpoint(self.checkpoint)
 
 
 _current: TrialContext | None = None
@@ -328,4 +358,7 @@ def seed_generators(seed: int) -> None:
 
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # for each kind of device that is not there, that call would keep a traceback for ever
+        torch.default_generator.manual_seed(seed)

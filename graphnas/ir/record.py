@@ -327,7 +327,7 @@ def _seen_through() -> Iterator[None]:
         if _INIT_USERS == 1:
             for cls in _leaf_bases():
                 _PLAIN_INITS[cls] = cls.__init__
-                cls.__init__ = _seeing_through(cls.__init__, leaf=True)  # type: ignore[method-assign]  # undone below
+                cls.__init__ = _leaf_seeing_through(cls.__init__)  # type: ignore[method-assign]  # undone below
     try:
         yield
     finally:
@@ -369,6 +369,12 @@ def _seeing_through(construct: Callable[..., None], *, leaf: bool) -> Callable[.
             construct(self, *args, **kwargs)
 
     return __init__
+
+
+@cache
+def _leaf_seeing_through(construct: Callable[..., None]) -> Callable[..., None]:
+    """Return the wrapper of a leaf's constructor: one for all recordings, as there are hundreds of such classes."""
+    return _seeing_through(construct, leaf=True)
 
 
 def _resolved(argument: Any) -> Any:

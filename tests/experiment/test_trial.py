@@ -17,6 +17,7 @@ from graphnas.experiment.trial import (
     derive_seed,
     report_final_result,
     report_intermediate_result,
+    seed_generators,
     should_stop,
 )
 
@@ -74,3 +75,36 @@ def test_seeds_are_stable_and_differ() -> None:
 def test_only_unfinished_trials_run_again() -> None:
     again = {status.value for status in TrialStatus if not status.is_final}
     assert again == {"WAITING", "RUNNING", "LOST", "CANCELLED"}
+
+
+def test_seeding_leaves_no_call_behind_for_devices_that_are_not_there() -> None:
+    before = len(torch.cuda._queued_calls)
+    seed_generators(3)
+    first = torch.rand(2)
+    seed_generators(3)
+    assert torch.equal(torch.rand(2), first)
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(2), first)
+    assert len(torch.cuda._queued_calls) - before <= 3, "the call in this test is the only one"
+
+
+def test_a_trial_saves_and_continues_its_state(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    first = TrialContext(0, 0, "cpu", tmp_path, {})
+    assert first.load_checkpoint() is None
+    path = first.save_checkpoint({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, epoch=3)
+    second = TrialContext(1, 0, "cpu", tmp_path, {}, budget=9.0, parent=0, checkpoint=path)
+    loaded = second.load_checkpoint()
+    assert loaded is not None
+    state, values = loaded
+    assert values == {"epoch": 3}
+    fresh = torch.nn.Linear(2, 2)
+    fresh.load_state_dict(state["model"])
+    assert torch.equal(fresh.weight, model.weight)
+    again = torch.optim.Adam(fresh.parameters())
+    again.load_state_dict(state["optimizer"])
+    assert str(again.state_dict()) == str(optimizer.state_dict())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]

@@ -26,6 +26,9 @@ class Task:
         seed: Seed of the trial.
         directory: The trial's own folder; exists.
         recipe: What the engine prepared for `Workload.build`, as JSON.
+        budget: How much the trial may spend, in the unit of the strategy; None for as much as it wants.
+        parent: Number of the trial whose checkpoint it continues, or None.
+        checkpoint: The file of that checkpoint, or None.
         timeout_s: Wall-clock limit of the trial, or None.
         budget_s: Seconds that the whole experiment has left, or None; for executors whose `wait` cannot return earlier
             than the trial. A trial that uses it up is CANCELLED.
@@ -36,6 +39,9 @@ class Task:
     seed: int
     directory: Path
     recipe: dict[str, Any] = field(default_factory=dict)
+    budget: float | None = None
+    parent: int | None = None
+    checkpoint: Path | None = None
     timeout_s: float | None = None
     budget_s: float | None = None
 

@@ -47,6 +47,9 @@ def run_trial(
         device=_device(),
         directory=task.directory,
         decisions=dict(task.decisions),
+        budget=task.budget,
+        parent=task.parent,
+        checkpoint=task.checkpoint,
         _on_report=on_report,
         _stop_requested=stop_requested,
     )
