@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -70,6 +71,7 @@ class _Reader:
         self.changes_by_owner: dict[int, list[int]] = {}
         self.made: dict[int, list[torch.Tensor]] = {}
         self._begins: dict[int, int | None] = {}
+        self._uses: dict[int, list[int]] = {}
         for index, entry in enumerate(tape.entries):
             if entry.storage:
                 self.changes.setdefault(entry.storage, []).append(index)
@@ -112,6 +114,20 @@ class _Reader:
             for entry in (self.entries[self.producers[id(made)][0]],)
             for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))
         )
+
+    def is_used_between(self, place: int, first: int, last: int) -> bool:
+        """Tell whether a call between two others takes a tensor of a storage."""
+        if not self._uses:
+            for index, entry in enumerate(self.entries):
+                given = [storage(item) for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))]
+                # A view is no use by itself: what is done with it is a call of its own.
+                made = set() if entry.storage else {storage(item) for item in tensors_in(entry.result)}
+                for used in given:
+                    if used not in made:
+                        self._uses.setdefault(used, []).append(index)
+        uses = self._uses.get(place, [])
+        after = bisect_right(uses, first)
+        return after < len(uses) and uses[after] < last
 
     def needed(
         self,
@@ -222,8 +238,9 @@ class _Describer:
         for place, made in self._replaced(paths, is_mine):
             steps.setdefault(made, (place, True))
         builder = _GraphBuilder(reader, paths)
+        overwritten = self._overwritten(touched, builder)
         for index, (place, is_replaced) in sorted(steps.items()):
-            if place not in paths:
+            if place not in paths or index in overwritten:
                 continue
             path, tensor = paths[place]
             entry = reader.entries[index]
@@ -247,6 +264,25 @@ class _Describer:
             if entry.by_base:
                 self.inherited[f"%{name}"] = None
         return builder.graph(None) if builder.nodes else EMPTY_GRAPH
+
+    def _overwritten(self, touched: Sequence[int], builder: _GraphBuilder) -> set[int]:
+        """Return the calls that fill a parameter with a number right before it is initialised anew.
+
+        What draws random numbers stays, since the draws that follow depend on it.
+        """
+        reader = self.reader
+        filled: dict[int, int] = {}
+        found: set[int] = set()
+        for index in touched:
+            entry = reader.entries[index]
+            is_whole = not entry.by_base and bool(entry.args) and builder.is_attribute(entry.args[0])
+            init = _as_initialiser(entry).init if is_whole else ""
+            before = filled.pop(entry.storage, None)
+            if init and before is not None and not reader.is_used_between(entry.storage, before, index):
+                found.add(before)
+            if init in _FILLING:
+                filled[entry.storage] = index
+        return found
 
     def _is_alias(self, entry: Entry, paths: Mapping[int, tuple[str, torch.Tensor]]) -> bool:
         """Tell whether a call only gives another name to a parameter, or to a part of one."""
@@ -460,6 +496,7 @@ _METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Methods of tensors that a function of `torch.nn.init` stands for, and the names of its arguments."""
 
 _CONSTANTS = {0: "zeros_", 1: "ones_"}
+_FILLING = ("constant_", *_CONSTANTS.values())
 
 
 def _as_initialiser(entry: Entry) -> Entry:

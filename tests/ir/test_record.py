@@ -109,6 +109,42 @@ def test_initialisation_functions_that_call_others_are_one_call() -> None:
     assert calls(record.findings.init) == [("linear.weight", "orthogonal_"), ("linear.bias", "uniform_")]
 
 
+def test_a_fill_that_is_overwritten_unread_is_left_out() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = (nn.Linear(2, 2) for _ in range(3))
+            for parameter in self.parameters():
+                parameter.data.fill_(0.0)
+            with torch.no_grad():
+                self.second.weight.copy_(self.first.bias + 1)  # reads what would be left out
+            nn.init.ones_(self.first.weight)
+            nn.init.normal_(self.first.weight)
+            nn.init.normal_(self.first.weight)  # draws, so both stay
+            nn.init.ones_(self.first.bias)
+            self.second.bias.data[0] = 1.0  # not all of it
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.third(self.second(self.first(x)))  # type: ignore[no-any-return]  # modules are not typed
+
+    with recording():
+        net = Net()
+    record = record_of(net)
+    assert record is not None
+    assert [item for item in calls(record.findings.init) if item[0].startswith("first")] == [
+        ("first.bias", "zeros_"),
+        ("first.bias", "add"),
+        ("first.weight", "normal_"),
+        ("first.weight", "normal_"),
+        ("first.bias", "ones_"),
+    ]
+    torch.manual_seed(0)
+    expected = Net().state_dict()
+    torch.manual_seed(0)
+    rebuilt = to_module(trace(net, torch.zeros(1, 2))).state_dict()
+    assert all(torch.equal(rebuilt[name], tensor) for name, tensor in expected.items())
+
+
 def test_initialisation_from_a_tensor_that_was_changed_on_the_way() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
