@@ -30,6 +30,7 @@ class Task:
         parent: Number of the trial whose checkpoint it continues, or None.
         checkpoint: The file of that checkpoint, or None.
         timeout_s: Wall-clock limit of the trial, or None.
+        silence_s: Limit of the time in which the trial reports and prints nothing, or None.
         budget_s: Seconds that the whole experiment has left, or None; for executors whose `wait` cannot return earlier
             than the trial. A trial that uses it up is CANCELLED.
     """
@@ -43,6 +44,7 @@ class Task:
     parent: int | None = None
     checkpoint: Path | None = None
     timeout_s: float | None = None
+    silence_s: float | None = None
     budget_s: float | None = None
 
 
@@ -80,12 +82,15 @@ class Executor(abc.ABC):
     """Runs tasks on a fixed number of slots; a context manager that leaves no process behind.
 
     Attributes:
-        concurrency: Number of slots.
+        concurrency: Number of slots; may change while an executor is open, as machines come and go.
         runs_here: Whether `wait` runs the trials in the thread that calls it.
+        is_isolated: Whether each trial has a process of its own. If not, a trial that crashes or is killed takes the
+            experiment with it, one that hangs in C code cannot be ended, and what it forks is its own affair.
     """
 
     concurrency: int
     runs_here: bool = False
+    is_isolated: bool = True
 
     @property
     @abc.abstractmethod

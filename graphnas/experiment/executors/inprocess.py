@@ -16,22 +16,24 @@ from typing import Any
 
 from graphnas.errors import ExperimentError
 from graphnas.experiment.executors.base import Ended, Event, Executor, Reported, Task, Workload
+from graphnas.experiment.executors.log import TrialLog
 from graphnas.experiment.executors.runner import TrialTimeout, run_trial
 from graphnas.experiment.trial import Metric, Outcome, TrialStatus
 
-LOG_NAME = "log.txt"
+_BUDGET_SPENT = "the time budget of the experiment was spent"
 
 
 class InProcessExecutor(Executor):
     """Runs each task inside `wait`.
 
-    A time limit is kept by an alarm signal, so only in the main thread of a Unix process, and only while the trial runs
+    Time limits are kept by an alarm signal, so only in the main thread of a Unix process, and only while the trial runs
     Python code. A trial that crashes takes the process with it. What Python code prints goes to the trial's log. The
     random generators of the process are as they were after `close`.
     """
 
     concurrency = 1
     runs_here = True
+    is_isolated = False
 
     def __init__(self) -> None:
         self._workload: Workload | None = None
@@ -63,23 +65,21 @@ class InProcessExecutor(Executor):
         if task is None:
             return []
         events: list[Event] = []
+        alarm = _Alarm(task)
 
         def on_report(metric: Metric) -> None:
+            alarm.heard()
             events.append(Reported(task.number, len(events), metric))
 
-        limits = [limit for limit in (task.timeout_s, task.budget_s) if limit is not None]
         started = time.perf_counter()
         try:
-            with _logged(task.directory), _alarm(min(limits, default=None)):
+            with _logged(task.directory, alarm), alarm:
                 outcome = run_trial(self._workload, task, on_report, self._stop.is_set)
-        except TrialTimeout:  # the alarm rang after the trial's last line
+        except TrialTimeout as error:  # the alarm rang after the trial's last line
             reported = tuple(event.metric for event in events if isinstance(event, Reported))
-            message = "its time was up"
-            outcome = Outcome(TrialStatus.TIMEOUT, None, reported, message, "", time.perf_counter() - started)
-        if outcome.status is TrialStatus.TIMEOUT and task.budget_s is not None and min(limits) == task.budget_s:
-            outcome = replace(
-                outcome, status=TrialStatus.CANCELLED, error="the time budget of the experiment was spent"
-            )
+            outcome = Outcome(TrialStatus.TIMEOUT, None, reported, str(error), "", time.perf_counter() - started)
+        if outcome.status is TrialStatus.TIMEOUT and alarm.budget_is_spent:
+            outcome = replace(outcome, status=TrialStatus.CANCELLED)
         self._task = None
         return [*events, Ended(task.number, outcome)]
 
@@ -94,65 +94,94 @@ class InProcessExecutor(Executor):
             self._generators = None
 
 
-class _LazyLog:
-    """A text stream that makes its file with the first character, as most trials print nothing."""
+class _Alarm:
+    """A context manager under which a trial that takes too long, or is silent for too long, gets a `TrialTimeout`.
+
+    Attributes:
+        budget_is_spent: Whether it rang because the whole experiment has no time left.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.budget_is_spent = False
+        self._task = task
+        self._is_set = False
+        self._previous: Any = None
+        self._began_at = self._heard_at = 0.0
+
+    def __enter__(self) -> None:
+        self._began_at = self._heard_at = time.monotonic()
+        due = self._next()
+        if due is None or threading.current_thread() is not threading.main_thread():
+            return
+        self._is_set = True
+        self._previous = signal.signal(signal.SIGALRM, self._ring)
+        self._set(due[0])
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_set:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._previous)
+
+    def heard(self) -> None:
+        """Take note of a sign of life."""
+        self._heard_at = time.monotonic()
+
+    def _next(self) -> tuple[float, str] | None:
+        """Return when the time of the trial is up as things are, and why."""
+        task = self._task
+        limits: list[tuple[float, str]] = []
+        if task.budget_s is not None:
+            limits.append((self._began_at + task.budget_s, _BUDGET_SPENT))
+        if task.timeout_s is not None:
+            limits.append((self._began_at + task.timeout_s, f"took longer than {task.timeout_s:g} s"))
+        if task.silence_s is not None:
+            limits.append((self._heard_at + task.silence_s, f"reported and printed nothing for {task.silence_s:g} s"))
+        return min(limits, default=None)
+
+    def _ring(self, signum: int, frame: FrameType | None) -> None:
+        due = self._next()
+        if due is not None and due[0] > time.monotonic():  # there was a sign of life
+            self._set(due[0])
+        elif due is not None:
+            self.budget_is_spent = due[1] == _BUDGET_SPENT
+            raise TrialTimeout(due[1])
+
+    def _set(self, due_at: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(due_at - time.monotonic(), 1e-4))
+
+
+class _LogStream:
+    """A text stream into the log of a trial."""
 
     encoding = "utf-8"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = None
+    def __init__(self, log: TrialLog, alarm: _Alarm) -> None:
+        self._log = log
+        self._alarm = alarm
 
     def write(self, text: str) -> int:
-        if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8", buffering=1)
-        return int(self._file.write(text))
+        self._alarm.heard()
+        self._log.write(text.encode(errors="backslashreplace"))
+        return len(text)
 
     def flush(self) -> None:
-        if self._file is not None:
-            self._file.flush()
+        """There is nothing to flush."""
 
     def isatty(self) -> bool:
         return False
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
 
 @contextlib.contextmanager
-def _logged(directory: Path) -> Iterator[None]:
-    (directory / LOG_NAME).unlink(missing_ok=True)
-    log: Any = _LazyLog(directory / LOG_NAME)
+def _logged(directory: Path, alarm: _Alarm) -> Iterator[None]:
+    log = TrialLog(directory)
+    stream: Any = _LogStream(log, alarm)
     out, err = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = log
+    sys.stdout = sys.stderr = stream
     try:
         yield
     finally:
         sys.stdout, sys.stderr = out, err
         log.close()
-
-
-@contextlib.contextmanager
-def _alarm(timeout_s: float | None) -> Iterator[None]:
-    if (
-        timeout_s is None
-        or not hasattr(signal, "setitimer")
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield
-        return
-
-    def ring(signum: int, frame: FrameType | None) -> None:
-        raise TrialTimeout
-
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _generator_states() -> tuple[Any, Any, Any]:

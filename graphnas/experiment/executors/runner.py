@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -62,6 +63,7 @@ def run_trial(
             refusal.append(error)
             raise
 
+    process = os.getpid()
     started = time.perf_counter()
     try:
         with active_trial(context):
@@ -71,7 +73,8 @@ def run_trial(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the trial's code may raise anything; its fate is data here
-        status, message = _classify(error, task, error in refusal)
+        _leave_unless(process)
+        status, message = _classify(error, error in refusal)
         return Outcome(
             status=status,
             intermediate=tuple(context._intermediate),
@@ -79,12 +82,19 @@ def run_trial(
             traceback=_traceback(error),
             duration_s=time.perf_counter() - started,
         )
+    _leave_unless(process)
     return Outcome(
         status=TrialStatus.PRUNED if context._saw_stop else TrialStatus.COMPLETED,
         metric=metric,
         intermediate=tuple(context._intermediate),
         duration_s=time.perf_counter() - started,
     )
+
+
+def _leave_unless(process: int) -> None:
+    """End this process if the trial has forked it and then let it come back here, where only one may go on."""
+    if os.getpid() != process:
+        os._exit(0)
 
 
 def _final_metric(context: TrialContext, returned: Any) -> Metric | None:
@@ -99,17 +109,24 @@ def _final_metric(context: TrialContext, returned: Any) -> Metric | None:
     return check_metric(returned, "the evaluator's return value")
 
 
-def _classify(error: BaseException, task: Task, refused: bool) -> tuple[TrialStatus, str]:
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _classify(error: BaseException, refused: bool) -> tuple[TrialStatus, str]:
+    message = ": ".join(part for part in (type(error).__name__, _words(error)) if part)
     if refused:
         return TrialStatus.INVALID, message
     if isinstance(error, TrialTimeout):
-        return TrialStatus.TIMEOUT, f"took longer than {task.timeout_s} s"
+        return TrialStatus.TIMEOUT, str(error)
     if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _OOM_PHRASES)
+        isinstance(error, RuntimeError) and any(phrase in _words(error).lower() for phrase in _OOM_PHRASES)
     ):
         return TrialStatus.OOM, message
     return TrialStatus.FAILED, message
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an error of the trial's own, whose text is one more thing that may fail
+        return ""
 
 
 def _traceback(error: BaseException) -> str:
