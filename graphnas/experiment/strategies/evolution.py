@@ -28,7 +28,7 @@ class RegularizedEvolution(Distinct):
     Args:
         optimize_mode: `'maximize'` or `'minimize'`.
         population_size: Number of candidates that live; the oldest dies first.
-        sample_size: Number of candidates among which a parent is chosen; at most `population_size`.
+        sample_size: Number of draws, with replacement, of which the best is the parent; at most `population_size`.
         cycles: Number of candidates altogether, after which `ask` returns None.
         mutation_prob: Probability with which each label of a child is changed.
         dedup: Whether never to ask for the same decisions twice. Once a finite space is exhausted `ask` returns None.
@@ -109,7 +109,7 @@ class RegularizedEvolution(Distinct):
         return self._mutate(parent, rng)
 
     def _pick(self, rng: random.Random) -> dict[str, Any]:
-        sample = rng.sample(range(len(self._population)), min(self.sample_size, len(self._population)))
+        sample = [rng.randrange(len(self._population)) for _ in range(self.sample_size)]
         # The first of equals in the order of the sample, so that nothing depends on how decisions compare.
         return self._population[max(sample, key=lambda index: self._population[index][0])][1]
 
