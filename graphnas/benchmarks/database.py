@@ -1,0 +1,122 @@
+"""Where the databases of benchmarks lie, and how they are opened: for reading only, and when they are first asked.
+
+A database is written once, by `graphnas.benchmarks.build`, and never changed afterwards; a new one takes its place as a
+whole. So a reader needs no locks, and many processes read one file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import peewee
+
+from graphnas.errors import BenchmarkError
+
+DIRECTORY_VARIABLE = "GRAPHNAS_BENCHMARK_DIR"
+"""The environment variable that names the folder of the databases."""
+
+SCHEMA_VERSION = 1
+
+
+def benchmark_directory() -> Path:
+    """Return the folder of the databases: `$GRAPHNAS_BENCHMARK_DIR`, else `graphnas/benchmarks` in the user's cache."""
+    named = os.environ.get(DIRECTORY_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "graphnas" / "benchmarks"
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one text of a JSON value: keys sorted, so that equal dictionaries have equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class JSONField(peewee.TextField):
+    """A JSON value, kept as its canonical text."""
+
+    def db_value(self, value: Any) -> str | None:
+        return None if value is None else canonical_json(value)
+
+    def python_value(self, value: str | None) -> Any:
+        return None if value is None else msgspec.json.decode(value)
+
+
+class BenchmarkDatabase(peewee.SqliteDatabase):
+    """The database of a benchmark, for reading. It opens by itself, at the place where it lies at that moment.
+
+    Args:
+        name: The name of the benchmark; the file is `NAME.db`.
+        source: What to get from where in order to build it, for the message where it is missing.
+        path: The file, where it is not the one of the benchmark's folder.
+    """
+
+    def __init__(self, name: str, source: str, path: Path | None = None) -> None:
+        super().__init__(f"{name}.db")
+        self.name = name
+        self.source = source
+        self._given = path
+        self._opened = threading.local()
+
+    @property
+    def path(self) -> Path:
+        """Where the database lies, or would lie."""
+        return self._given or benchmark_directory() / f"{self.name}.db"
+
+    def reader(self) -> sqlite3.Connection:
+        """Return this thread's connection to the file that lies there now.
+
+        Where another file has taken its place, it is opened; what still reads the former one goes on doing so.
+
+        Raises:
+            BenchmarkError: There is no database, it is torn, or of another version.
+        """
+        opened, path = self._opened, self.path
+        try:
+            status = os.stat(path)
+        except OSError:
+            raise self._missing() from None
+        key = (path, status.st_ino, status.st_mtime_ns)
+        if getattr(opened, "key", None) != key:
+            opened.connection = self._connect()
+            opened.key = key
+        connection: sqlite3.Connection = opened.connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file: what peewee calls for its own queries as well."""
+        path = self.path
+        if not path.is_file():
+            raise self._missing()
+        try:
+            uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            rows = connection.execute("SELECT benchmark, schema_version FROM benchmarkbuild").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise BenchmarkError(
+                f"{path}: is no database of {self.name}, or it is torn: {error}; {self._how()}"
+            ) from error
+        if rows != [(self.name, SCHEMA_VERSION)]:
+            found = ", ".join(f"{name} in version {version}" for name, version in rows) or "nothing"
+            raise BenchmarkError(
+                f"{path}: expected the database of {self.name} in version {SCHEMA_VERSION}, got {found}; {self._how()}"
+            )
+        return connection
+
+    def _missing(self) -> BenchmarkError:
+        return BenchmarkError(f"{self.path}: there is no database of {self.name}; {self._how()}")
+
+    def _how(self) -> str:
+        return f"get {self.source}, and run: graphnas bench build {self.name} --from FILE"

@@ -1,0 +1,121 @@
+"""Queries of NAS-Bench-201."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graphnas.benchmarks.database import BenchmarkDatabase, canonical_json
+from graphnas.benchmarks.nasbench201.architecture import checked_arch
+from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CIFAR100, DATASETS, EPOCHS, IMAGENET16_120
+from graphnas.benchmarks.nasbench201.schema import (
+    DATABASE,
+    Nb201IntermediateStats,
+    Nb201TrialConfig,
+    Nb201TrialStats,
+)
+from graphnas.benchmarks.query import TrialQuery, check_one_of
+from graphnas.errors import UnknownArchitectureError
+
+_QUERY = TrialQuery(
+    Nb201TrialConfig,
+    Nb201TrialStats,
+    Nb201IntermediateStats,
+    selective=("arch",),
+    constant=("parameters", "flops"),
+)
+_ESTIMATE = "SELECT ori_test_evaluation_time FROM nb201estimate WHERE arch = ?"
+_PASSES = {CIFAR10_VALID: 2.5, CIFAR10: 1.0, CIFAR100: 0.5, IMAGENET16_120: 0.3}
+"""Images that an evaluation of the cost passes, over the 10,000 test images of CIFAR-10; that it is in proportion to
+them holds in the benchmark's own records."""
+
+
+def query_nb201_trial_stats(
+    arch: Mapping[str, Any] | str | None,
+    num_epochs: int | None,
+    dataset: str | None,
+    reduction: str | None = None,
+    include_intermediates: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Return the trials of NAS-Bench-201 that fit, each as a dictionary with its configuration in `config`.
+
+    Args:
+        arch: Operation of each edge, `{"0_1": "conv_3x3", …}`, or the benchmark's string; None for any.
+        num_epochs: 12 or 200; None for any.
+        dataset: `cifar10-valid`, `cifar10`, `cifar100` or `imagenet16-120`; None for any.
+        reduction: `mean` for one dictionary for each configuration, of the means of its trials; None or `none` for
+            every trial.
+        include_intermediates: Add the list `intermediates`, one dictionary for each epoch.
+
+    Raises:
+        UnknownArchitectureError: The architecture lies outside the space.
+        BenchmarkError: Another argument does, or there is no database.
+    """
+    return _QUERY.run(DATABASE, _conditions(arch, num_epochs, dataset), reduction, include_intermediates)
+
+
+def _conditions(arch: Mapping[str, Any] | str | None, num_epochs: int | None, dataset: str | None) -> dict[str, Any]:
+    dataset = dataset.lower() if isinstance(dataset, str) else dataset
+    check_one_of("dataset", dataset, DATASETS)
+    check_one_of("num_epochs", num_epochs, EPOCHS)
+    text = None if arch is None else canonical_json(checked_arch(arch))
+    return {"arch": text, "num_epochs": num_epochs, "dataset": dataset}
+
+
+class Table:
+    """What a search asks of NAS-Bench-201: the mean measurements of one cell at a time.
+
+    Use `open`. It may be shared by threads.
+    """
+
+    def __init__(self, database: BenchmarkDatabase) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Table:
+        """Return the table of a database, by default that of the benchmark's folder.
+
+        Raises:
+            BenchmarkError: There is no database, it is torn, or of another version.
+        """
+        database = DATABASE if path is None else BenchmarkDatabase(DATABASE.name, DATABASE.source, Path(path))
+        database.reader()
+        return cls(database)
+
+    def metrics(self, arch: Mapping[str, Any] | str, dataset: str, num_epochs: int) -> dict[str, Any]:
+        """Return the statistics of a cell, as `query_nb201_trial_stats` gives them with the reduction `mean`.
+
+        Raises:
+            UnknownArchitectureError: The cell lies outside the space, or the table does not have it.
+            BenchmarkError: The data set or the number of epochs is unknown.
+        """
+        conditions = _conditions(arch, num_epochs, dataset)
+        for row in _QUERY.run(self._database, conditions, "mean", include_intermediates=False):
+            return row
+        raise UnknownArchitectureError(
+            f"{self._database.path}: there is no measurement of {arch} with {num_epochs} epochs of {dataset}"
+        )
+
+    def cost_s(self, arch: Mapping[str, Any] | str, dataset: str, num_epochs: int) -> float:
+        """Return the seconds of training a cell and evaluating it once: what a search would have spent on it.
+
+        The evaluation is that on the validation images, or for `cifar10`, which has none, on the test images. Where no
+        source measured its time, the table's estimate stands for it.
+
+        Raises:
+            UnknownArchitectureError: The cell lies outside the space, or the table has no times of it.
+            BenchmarkError: The data set or the number of epochs is unknown.
+        """
+        found = self.metrics(arch, dataset, num_epochs)
+        dataset = found["config"]["dataset"]
+        evaluation = found["ori_test_evaluation_time" if dataset == CIFAR10 else "valid_evaluation_time"]
+        if evaluation is None:
+            text = canonical_json(found["config"]["arch"])
+            for (estimate,) in self._database.reader().execute(_ESTIMATE, (text,)):
+                evaluation = estimate * _PASSES[dataset]
+        if evaluation is None or found["training_time"] is None:
+            raise UnknownArchitectureError(
+                f"{self._database.path}: there are no times of {arch} with {num_epochs} epochs of {dataset}"
+            )
+        return float(found["training_time"] + evaluation)
