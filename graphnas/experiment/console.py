@@ -81,6 +81,11 @@ class RunConsole:
         self._latest = f"trial {number} step {step}: {default_metric(metric):.4g}"
         self._update()
 
+    def on_retry(self, number: int, outcome: Outcome) -> None:
+        self._running -= 1
+        self.say(f"trial {number} was lost and will run again: {_first_line(outcome.error)}")
+        self._update()
+
     def on_end(self, number: int, outcome: Outcome) -> None:
         self._running -= 1
         if outcome.status.is_final:

@@ -51,7 +51,7 @@ class TrialStatus(enum.StrEnum):
         return self.is_final and self not in (TrialStatus.COMPLETED, TrialStatus.PRUNED)
 
 
-_UNFINISHED = (TrialStatus.WAITING, TrialStatus.RUNNING, TrialStatus.LOST, TrialStatus.CANCELLED)
+_UNFINISHED = (TrialStatus.WAITING, TrialStatus.RUNNING, TrialStatus.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Outcome:
     """How one run of a trial ended.
 
     Attributes:
-        status: A final status, CANCELLED or LOST.
+        status: A final status or CANCELLED.
         metric: The final metric; None unless COMPLETED, and possibly when PRUNED.
         intermediate: Every intermediate metric, in the order of the reports.
         error: One line that says what went wrong, or the empty string.

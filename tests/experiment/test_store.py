@@ -56,7 +56,9 @@ def test_endings_are_kept_in_their_order(store: Store) -> None:
     assert store.intermediate(2) == [0.5, {"default": 0.75}]
     assert store.elapsed_s == 3.0
     assert store.ended is None
-    store.restart(1, None)
+    store.restart(store.trials()[1])
+    assert store.trials()[1].status is TrialStatus.CANCELLED
+    store.restart(replace(store.trials()[1], status=TrialStatus.RUNNING, attempts=2))
     assert store.trials()[1].status is TrialStatus.RUNNING
 
 
@@ -112,13 +114,6 @@ def test_trials_are_found_by_page_status_key_and_order(store: Store) -> None:
     assert store.counts() == {"RUNNING": 1, "COMPLETED": 4}
 
 
-def test_what_was_passed_over_is_kept_with_its_place(store: Store) -> None:
-    store.skip(0, {"width": 3})
-    submitted(store, 0)
-    store.skip(1, {"width": 4})
-    assert store.skipped() == [(0, {"width": 3}), (1, {"width": 4})]
-
-
 def test_a_summary_says_what_a_listing_shows(tmp_path: Path) -> None:
     store = Store.create(tmp_path, replace(DESCRIPTION, config={"experiment_name": "night"}))
     submitted(store, 0)
@@ -163,7 +158,6 @@ def test_a_store_of_every_released_schema_is_read_as_it_is_and_migrated_when_it_
     assert [trial.number for trial in reader.top(5, maximize=True)] == [1, 0]
     assert reader.summary().name == "kept"
     assert reader.completed_with_key("k") is None
-    assert reader.skipped() == []
     reader.close()
     assert (old / "experiment.db").read_bytes() == before
 

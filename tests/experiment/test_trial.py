@@ -74,7 +74,7 @@ def test_seeds_are_stable_and_differ() -> None:
 
 def test_only_unfinished_trials_run_again() -> None:
     again = {status.value for status in TrialStatus if not status.is_final}
-    assert again == {"WAITING", "RUNNING", "LOST", "CANCELLED"}
+    assert again == {"WAITING", "RUNNING", "CANCELLED"}
 
 
 def test_seeding_leaves_no_call_behind_for_devices_that_are_not_there() -> None:

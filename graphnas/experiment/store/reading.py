@@ -173,13 +173,6 @@ class Reader:
         """Yield the finished trials in the order in which the strategy was told of them."""
         return self._trials("WHERE told IS NOT NULL ORDER BY told")
 
-    def skipped(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return what was asked and never became a trial: the number of the next trial then, and the decisions."""
-        if self._version < 2:
-            return []
-        rows = self._rows("SELECT next_trial, decisions FROM skipped ORDER BY id")
-        return [(number, json.loads(decisions)) for number, decisions in rows]
-
     def top(self, count: int, *, maximize: bool) -> list[Trial]:
         """Return the completed trials with the best metrics, the best first; the earlier of equals first."""
         order = "DESC" if maximize else "ASC"

@@ -22,7 +22,6 @@ SCHEMA = (
         trial INTEGER NOT NULL REFERENCES trial (number), step INTEGER NOT NULL, metric REAL NOT NULL, metrics TEXT,
         PRIMARY KEY (trial, step)) WITHOUT ROWID""",
     "CREATE TABLE strategy_state (id INTEGER PRIMARY KEY CHECK (id = 0), state TEXT NOT NULL)",
-    "CREATE TABLE skipped (id INTEGER PRIMARY KEY, next_trial INTEGER NOT NULL, decisions TEXT NOT NULL)",
 )
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -39,7 +38,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE trial ADD COLUMN worker TEXT",
         "CREATE INDEX trial_status ON trial (status, metric)",
         "CREATE INDEX trial_key ON trial (key) WHERE key IS NOT NULL",
-        "CREATE TABLE skipped (id INTEGER PRIMARY KEY, next_trial INTEGER NOT NULL, decisions TEXT NOT NULL)",
     ),
 }
 """Version to the statements that make the next version of it."""

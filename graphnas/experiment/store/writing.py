@@ -21,7 +21,7 @@ from graphnas.experiment.store.place import (
 )
 from graphnas.experiment.store.reading import Description, Reader, check_exists
 from graphnas.experiment.store.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
-from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus, default_metric
+from graphnas.experiment.trial import Metric, Outcome, Trial, default_metric
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -185,28 +185,23 @@ class Store(Reader):
                     (_encode(strategy_state),),
                 )
 
-    def skip(self, next_trial: int, decisions: dict[str, Any]) -> None:
-        """Write that decisions were asked for and passed over, before the trial `next_trial`."""
+    def restart(self, trial: Trial) -> None:
+        """Write that an unfinished trial runs again under its number; what it had reported is dropped."""
         with self.transaction() as execute:
+            execute("DELETE FROM intermediate WHERE trial = ?", (trial.number,))
             execute(
-                "INSERT INTO skipped (next_trial, decisions) VALUES (?, ?)",
-                (next_trial, _encode(decisions)),
-            )
-
-    def restart(self, number: int, fingerprint: str | None, *, attempts: int | None = None) -> None:
-        """Note that an unfinished trial runs again under its number; what it had reported is dropped.
-
-        Args:
-            number: Number of the trial.
-            fingerprint: Fingerprint of its model, where it is known.
-            attempts: How often it was lost, where that has changed.
-        """
-        with self.transaction() as execute:
-            execute("DELETE FROM intermediate WHERE trial = ?", (number,))
-            execute(
-                "UPDATE trial SET status = ?, fingerprint = ?, started_at = ?, error = '', traceback = '',"
-                " attempts = COALESCE(?, attempts), reused_from = NULL WHERE number = ?",
-                (TrialStatus.RUNNING.value, fingerprint, time.time(), attempts, number),
+                "UPDATE trial SET status = ?, fingerprint = ?, key = ?, started_at = ?, error = '', traceback = '',"
+                " attempts = ?, reused_from = ?, reused_experiment = ? WHERE number = ?",
+                (
+                    trial.status.value,
+                    trial.fingerprint,
+                    trial.key,
+                    time.time(),
+                    trial.attempts,
+                    trial.reused_from,
+                    trial.reused_experiment,
+                    trial.number,
+                ),
             )
 
     def add_intermediate(self, number: int, step: int, metric: Metric) -> None:

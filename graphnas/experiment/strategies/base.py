@@ -144,6 +144,10 @@ class Strategy(abc.ABC):
         """
         return False
 
+    def may_resume(self, number: int) -> bool:
+        """Tell whether a later proposal may continue the checkpoint of an ended trial, which is kept as long."""
+        return False
+
     def reject(self, proposal: Proposal) -> None:  # noqa: B027
         """Take back the candidate that was asked for last, as it is not going to be run; it counts as never asked."""
 
