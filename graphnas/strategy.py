@@ -1,25 +1,4 @@
 """Strategies, under the short name by which users know them: `graphnas.strategy.Random(seed=0)`."""
 
-from graphnas.experiment.strategies import (
-    WAIT,
-    Answer,
-    GridSearch,
-    LocalSearch,
-    Observation,
-    Proposal,
-    Random,
-    RegularizedEvolution,
-    Strategy,
-)
-
-__all__ = [
-    "WAIT",
-    "Answer",
-    "GridSearch",
-    "LocalSearch",
-    "Observation",
-    "Proposal",
-    "Random",
-    "RegularizedEvolution",
-    "Strategy",
-]
+from graphnas.experiment.strategies import *  # noqa: F403  # the same names, all of them listed there
+from graphnas.experiment.strategies import __all__ as __all__

@@ -63,14 +63,24 @@ def missing_forms(description: Description) -> tuple[str, ...]:
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any] | None:
-    """Return the reference of the strategy's class and its arguments, or None where it has no such form."""
+    """Return the reference of the strategy's class and its arguments, or None where it has no such form.
+
+    Arguments are JSON values, functions that can be imported, and strategies or parts of a chain that have a form.
+    """
     kind = reference_to(type(strategy))
-    arguments = {name: getattr(strategy, name) for name in strategy.arguments}
+    positional, named = strategy.constructor()
     try:
-        same = json.loads(json.dumps(arguments, allow_nan=False)) == arguments
+        return (
+            {
+                "type": kind,
+                "positional": [_argument_to_json(value) for value in positional],
+                "arguments": {name: _argument_to_json(value) for name, value in named.items()},
+            }
+            if kind is not None
+            else None
+        )
     except (TypeError, ValueError):
         return None
-    return {"type": kind, "arguments": arguments} if kind is not None and same else None
 
 
 def strategy_from_json(data: Mapping[str, Any]) -> Strategy:
@@ -82,7 +92,32 @@ def strategy_from_json(data: Mapping[str, Any]) -> Strategy:
     kind = resolve(data["type"])
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise ExperimentError(f"{data['type']}: expected a class of strategies, found {kind!r}")
-    return kind(**data["arguments"])
+    positional = [_argument_from_json(value) for value in data.get("positional", ())]
+    return kind(*positional, **{name: _argument_from_json(value) for name, value in data["arguments"].items()})
+
+
+def _argument_to_json(value: Any) -> Any:
+    if isinstance(value, Strategy):
+        form: Any = strategy_to_json(value)
+        key = "$strategy"
+    elif callable(value):
+        form, key = reference_to(value), "$function"
+    else:
+        plain = list(value) if isinstance(value, tuple) else value
+        if json.loads(json.dumps(plain, allow_nan=False)) != plain:
+            raise ValueError(f"{value!r} changes on its way through JSON")
+        return plain
+    if form is None:
+        raise ValueError(f"{value!r} cannot be imported")
+    return {key: form}
+
+
+def _argument_from_json(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"$strategy"}:
+        return strategy_from_json(value["$strategy"])
+    if isinstance(value, dict) and set(value) == {"$function"}:
+        return resolve(value["$function"])
+    return value
 
 
 def rebuild(

@@ -82,6 +82,14 @@ class DecisionSpace(Mapping[str, Domain]):
     def __len__(self) -> int:
         return len(self._domains)
 
+    def restricted(self, predicate: object) -> DecisionSpace:
+        """Return the space of those points for which a further constraint holds.
+
+        Raises:
+            ConfigError: The predicate is no function.
+        """
+        return DecisionSpace(self, self.conditions, (*self.constraints, predicate))
+
     @property
     def is_product(self) -> bool:
         """Whether every combination of values is a point."""

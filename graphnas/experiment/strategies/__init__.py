@@ -7,20 +7,32 @@ looks at arguments; every other module is one family of algorithms.
 from __future__ import annotations
 
 from graphnas.experiment.strategies.base import WAIT, Answer, Observation, Proposal, Strategy, Wait
+from graphnas.experiment.strategies.chain import Chain, Deduplication, Filter, Part, Retry
 from graphnas.experiment.strategies.evolution import RegularizedEvolution
 from graphnas.experiment.strategies.grid import GridSearch
+from graphnas.experiment.strategies.halving import ASHA, Hyperband
 from graphnas.experiment.strategies.local import LocalSearch
 from graphnas.experiment.strategies.random import Random
+from graphnas.experiment.strategies.stopping import HalvingStop, MedianStop
 
 __all__ = [
+    "ASHA",
     "WAIT",
     "Answer",
+    "Chain",
+    "Deduplication",
+    "Filter",
     "GridSearch",
+    "HalvingStop",
+    "Hyperband",
     "LocalSearch",
+    "MedianStop",
     "Observation",
+    "Part",
     "Proposal",
     "Random",
     "RegularizedEvolution",
+    "Retry",
     "Strategy",
     "Wait",
 ]

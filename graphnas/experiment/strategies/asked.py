@@ -7,7 +7,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphnas.experiment.strategies import checks
 from graphnas.experiment.strategies.base import Proposal, Strategy, decisions_key
@@ -15,7 +15,8 @@ from graphnas.experiment.strategies.lattice import Lattice
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Domain
 
-Predicate = Callable[[dict[str, Any]], object]
+Predicate: TypeAlias = Callable[[Mapping[str, Any]], object]
+"""What `model_filter=` takes."""
 
 _LOOKED_AT = 50_000
 """So many points are looked at for one that is left, before none is taken to be."""
@@ -32,10 +33,15 @@ class Asked:
     Args:
         space: Where the points come from.
         seed: The order in which `any_left` finds what is left depends on it, if every combination is a point.
+
+    Raises:
+        DecisionError: There is no point.
     """
 
     def __init__(self, space: DecisionSpace, seed: int) -> None:
         self._size = space.size
+        if self._size == 0:
+            space.default()  # raises, and says what rules everything out
         self._seen: set[bytes] = set()
         # What was passed once is never left, so over a whole run each point is looked at once.
         self._points: Iterator[dict[str, Any]] = iter(())
@@ -58,23 +64,22 @@ class Asked:
         """Take note that a point is to count as not asked for."""
         self._seen.discard(digest(decisions))
 
-    def any_left(self, allowed: Predicate | None = None) -> dict[str, Any] | None:
+    def any_left(self) -> dict[str, Any] | None:
         """Return a point that was not asked for; None if none is found, or nobody knows how many points there are."""
-        looked_at = islice(self._points, _LOOKED_AT)
-        return next((p for p in looked_at if p not in self and (allowed is None or allowed(p))), None)
+        return next((point for point in islice(self._points, _LOOKED_AT) if point not in self), None)
 
 
 class Distinct(Strategy):
     """Base of strategies that draw one point after another and leave out those that they had.
 
-    A subclass says in `_propose` what it would like to ask for. What was asked for before, and what the filter refuses,
-    is proposed anew, at most `dedup_retries` times; then comes any point that is left, and None if there is none.
+    A subclass says in `_propose` what it would like to ask for. What was asked for before is proposed anew, at most
+    `dedup_retries` times; then comes any point that is left, and None if there is none.
 
     Args:
         optimize_mode: `'maximize'` or `'minimize'`.
         dedup: Whether to ask for nothing twice.
         dedup_retries: How often to propose anew.
-        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        model_filter: A further constraint: function of the decisions that says whether to ask for them; None takes all.
         seed: Seed of all random choices; None takes one that derives from the experiment's.
 
     Raises:
@@ -97,14 +102,15 @@ class Distinct(Strategy):
         self._asked: Asked | None = None
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
-        super().bind(domains, seed)
+        space = DecisionSpace.of(domains)
+        super().bind(space if self.model_filter is None else space.restricted(self.model_filter), seed)
         self._asked = Asked(self.domains, self._root_seed) if self.dedup else None
 
     def ask(self) -> dict[str, Any] | None:
         if self._asked is not None and self._asked.is_all:
             return None
         rng = self._next_rng()
-        decisions = self._first_wanted(lambda: self._propose(rng)) or self._any_unseen(rng)
+        decisions = self._first_unseen(lambda: self._propose(rng)) or self._any_unseen(rng)
         if decisions is not None and self._asked is not None:
             self._asked.add(decisions)
         return decisions
@@ -121,16 +127,11 @@ class Distinct(Strategy):
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         """Return what to ask for next; called again if that was asked for before."""
 
-    def _wants(self, decisions: dict[str, Any]) -> bool:
-        if self._asked is not None and decisions in self._asked:
-            return False
-        return self.model_filter is None or bool(self.model_filter(decisions))
-
-    def _first_wanted(self, draw: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    def _first_unseen(self, draw: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         drawn = (draw() for _ in range(self.dedup_retries))
-        return next((decisions for decisions in drawn if self._wants(decisions)), None)
+        return next((decisions for decisions in drawn if self._asked is None or decisions not in self._asked), None)
 
     def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
         if self._asked is not None and self.domains.size is not None:
-            return self._asked.any_left(self.model_filter)
-        return self._first_wanted(lambda: self._sample(rng))
+            return self._asked.any_left()
+        return self._first_unseen(lambda: self._sample(rng))

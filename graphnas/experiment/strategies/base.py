@@ -130,6 +130,10 @@ class Strategy(abc.ABC):
         self._root_seed = derive_seed(seed, "strategy") if self.seed is None else self.seed
         self._cursor = 0
 
+    def constructor(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the positional and the named arguments that make this strategy again, unbound."""
+        return (), {name: getattr(self, name) for name in self.arguments}
+
     @abc.abstractmethod
     def ask(self) -> Answer:
         """Return the next candidate, `WAIT` when there is none now, or None when there are none left."""

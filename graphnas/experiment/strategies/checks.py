@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphnas.errors import ConfigError
@@ -63,7 +63,7 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def predicate(name: str, value: object) -> Callable[[dict[str, Any]], object] | None:
+def predicate(name: str, value: object) -> Callable[[Mapping[str, Any]], object] | None:
     """Return a function of decisions, or None.
 
     Raises:

@@ -34,7 +34,7 @@ class RegularizedEvolution(Distinct):
         dedup: Whether never to ask for the same decisions twice. Once a finite space is exhausted `ask` returns None.
         dedup_retries: Number of children that are tried for one that was not asked before; then comes a random one.
         on_failure: `'ignore'` leaves failed candidates out; `'worst'` lets them live with the worst possible metric.
-        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        model_filter: A further constraint: function of the decisions that says whether to ask for them; None takes all.
         crossover: Whether a child is mutated from a mixture of two parents instead of from one.
         seed: Seed of all random choices; None takes one that derives from the experiment's.
 

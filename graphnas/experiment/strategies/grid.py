@@ -50,6 +50,8 @@ class GridSearch(Strategy):
 
     def ask(self) -> dict[str, Any] | None:
         decisions = next(self._points, None)
+        if decisions is None and self._cursor == 0:
+            self.domains.default()  # raises, and says what rules everything out
         self._cursor += decisions is not None
         return decisions
 

@@ -22,7 +22,7 @@ class Random(Distinct):
     Args:
         variational: Accepted for compatibility: choices that come up only at times are drawn in any case.
         dedup: Whether to leave out what was asked before.
-        model_filter: Function of the decisions that says whether to ask for them; None takes all.
+        model_filter: A further constraint: function of the decisions that says whether to ask for them; None takes all.
         optimize_mode: `'maximize'` or `'minimize'`; says which results are the best.
         seed: Seed of the draws; None takes one that derives from the experiment's.
 
@@ -55,14 +55,10 @@ class Random(Distinct):
     def ask(self) -> dict[str, Any] | None:
         if self._lattice is None:
             return super().ask()
-        for _ in range(self.dedup_retries):
-            if self._cursor >= self._lattice.size:
-                return None
-            self._cursor += 1
-            decisions = self._lattice[self._cursor - 1]
-            if self._wants(decisions):
-                return decisions
-        return None
+        if self._cursor >= self._lattice.size:
+            return None
+        self._cursor += 1
+        return self._lattice[self._cursor - 1]
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         return self._sample(rng)

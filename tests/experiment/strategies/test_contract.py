@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from graphnas.experiment.strategies import GridSearch, LocalSearch, Random, RegularizedEvolution, Strategy
+from collections.abc import Mapping
+
+from graphnas.experiment.strategies import (
+    ASHA,
+    Chain,
+    Deduplication,
+    Filter,
+    GridSearch,
+    HalvingStop,
+    Hyperband,
+    LocalSearch,
+    MedianStop,
+    Random,
+    RegularizedEvolution,
+    Retry,
+    Strategy,
+)
 from graphnas.testing.strategies import StrategyContract
 
 
@@ -51,3 +67,29 @@ class TestLocalSearch(StrategyContract):
 
     def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
         return LocalSearch(optimize_mode, initial=3, seed=seed)
+
+
+class TestASHA(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return ASHA(9, reduction_factor=3, optimize_mode=optimize_mode, seed=seed)
+
+
+class TestHyperband(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return Hyperband(9, optimize_mode=optimize_mode, seed=seed)
+
+
+class TestChainOfEverything(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        strategy = RegularizedEvolution(optimize_mode, population_size=6, sample_size=3, seed=seed)
+        parts = Filter(_is_wanted), Retry(2, ["FAILED"]), MedianStop(), HalvingStop(), Deduplication()
+        return Chain(strategy, *parts)
+
+
+class TestChainAroundHalving(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return Chain(Hyperband(4, reduction_factor=2, optimize_mode=optimize_mode, seed=seed), Retry(1, ["FAILED"]))
+
+
+def _is_wanted(decisions: Mapping[str, object]) -> bool:
+    return decisions.get("width") != 16
