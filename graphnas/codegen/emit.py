@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import operator
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,12 +11,14 @@ import libcst as cst
 
 from graphnas.codegen import syntax
 from graphnas.codegen.carry import carry
+from graphnas.codegen.forward import forget_forwards
 from graphnas.codegen.imports import Imports
 from graphnas.codegen.initialise import forget_initialisations
 from graphnas.codegen.readback import says_class
 from graphnas.codegen.render import Renderer, Statement
+from graphnas.codegen.sharing import ClassPlan, forget_variants
 from graphnas.codegen.signatures import parameter_names
-from graphnas.codegen.structure import ClassPlan, forget_methods, plan_classes
+from graphnas.codegen.structure import forget_classes, plan_classes
 from graphnas.codegen.syntax import Function, Tree
 from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
@@ -80,7 +81,7 @@ def emit(
     inline: bool = False,
 ) -> Source:
     """Return source and constants; `constants_file` is the name under which the source looks for them."""
-    plans = plan_classes(model.root).classes
+    plans = plan_classes(model.root)
     names = [plan.name for plan in plans]
     imports = Imports(frozenset(names))
     constants: Constants = {}
@@ -98,7 +99,7 @@ def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Const
     functions = tuple(
         item._replace(body=tuple(_named(part, plan.name, constants) for part in item.body)) for item in plan.functions
     )
-    paths = dict.fromkeys([plan.base.text, *(path for item in functions for path in syntax.references_in(item))])
+    paths = dict.fromkeys([plan.base.text, *(path for item in functions for path in item.references)])
     spelled = {path: names[int(path[1:])] if path.startswith(":") else imports.reference(path) for path in paths}
     docstring = _docstring(_describe(plan), 1)
     key = (plan.name, functions, docstring, tuple(spelled.items()))
@@ -117,7 +118,7 @@ def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Const
 
 def _method(function: Function, spelled: Mapping[str, str]) -> str:
     """Return the text of a method, indented."""
-    key = (function, tuple(spelled[path] for path in syntax.references_in(function)))
+    key = (function, tuple([spelled[path] for path in function.references]))
     text = _METHODS.get(key)
     if text is None:
         body = "".join([_statement(item, spelled) for item in function.body or (Tree("pass"),)])
@@ -140,8 +141,7 @@ def _statement(tree: Tree, spelled: Mapping[str, str]) -> str:
 def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
     """Return a tree in which tensors that do not fit into source are read from the file beside it."""
     if tree.kind != "tensor":
-        parts = tuple([_named(part, owner, constants) for part in tree.parts])
-        return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+        return tree.with_parts([_named(part, owner, constants) for part in tree.parts]) if tree.parts else tree
     name, number = f"{owner}.{tree.text}", 2
     while constants.get(name, tree.note) != tree.note:
         name, number = f"{owner}.{tree.text}{number}", number + 1
@@ -212,5 +212,7 @@ def clear_cache() -> None:
     _WRITTEN.clear()
     _METHODS.clear()
     _STATEMENTS.clear()
-    forget_methods()
+    forget_classes()
+    forget_variants()
+    forget_forwards()
     forget_initialisations()

@@ -1,8 +1,4 @@
-"""What settling asks of the statements of a template, found out once for each object.
-
-Most statements are the very same objects from class to class and from mutant to mutant: trees are never changed, only
-built anew where something differs.
-"""
+"""What settling asks of the statements of a template."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from graphnas.codegen import syntax
 from graphnas.codegen.repeats import unfold
 from graphnas.codegen.syntax import Tree
 from graphnas.codegen.template import Column, weight
-from graphnas.ir.lru import LRU
 
 _SELF = syntax.identifier("self")
 _REGISTER = ("register_buffer", "register_parameter", "add_module")
@@ -22,7 +17,6 @@ class Known(NamedTuple):
     """What is known of a statement.
 
     Attributes:
-        statement: The statement itself, which is what it is remembered by.
         attributes: What it sets on `self`, or reads of it.
         variables: Names that it reads, those of what is imported included.
         columns: Those of its holes, in order, repetitions included.
@@ -31,7 +25,6 @@ class Known(NamedTuple):
         weight: How many syntax nodes that has.
     """
 
-    statement: Tree
     attributes: tuple[str, ...]
     variables: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -40,20 +33,9 @@ class Known(NamedTuple):
     weight: int
 
 
-_KNOWN: LRU[Known] = LRU(8192)
-"""By identity; the statement is kept, so that no identity is given out anew."""
-
-
+@syntax.remembered
 def known(statement: Tree) -> Known:
     """Return what is known of a statement."""
-    found = _KNOWN.get(id(statement))
-    if found is None:
-        found = _look(statement)
-        _KNOWN.put(id(statement), found)
-    return found
-
-
-def _look(statement: Tree) -> Known:
     attributes: dict[str, None] = {}
     variables: dict[str, None] = {}
     columns: list[Column] = []
@@ -79,4 +61,4 @@ def _look(statement: Tree) -> Known:
         waiting += reversed(parts)
     unfolded = None if columns or has_choices else unfold(statement)
     size = 0 if unfolded is None else weight(unfolded)
-    return Known(statement, tuple(attributes), tuple(variables), tuple(columns), has_choices, unfolded, size)
+    return Known(tuple(attributes), tuple(variables), tuple(columns), has_choices, unfolded, size)

@@ -6,7 +6,6 @@ is there, a forward asks `self.downsample is not None` instead, and the construc
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -76,8 +75,7 @@ class Lowering:
             return tree
         if any(part.kind == "slot" for part in tree.parts):
             return tree._replace(parts=tuple(self._elements(tree.parts, context)))
-        parts = tuple([self.tree(part, context) for part in tree.parts])
-        return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+        return tree.with_parts([self.tree(part, context) for part in tree.parts])
 
     def select(self, options: Sequence[tuple[int, Tree]], context: int) -> Tree:
         """Return `a if flag else b`, or more of that."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Sequence
 
 from graphnas.codegen import names, syntax
@@ -48,8 +47,7 @@ def unfold(tree: Tree) -> Tree:
         return tree._replace(parts=tuple(parts))
     if tree.kind == "list" and len(parts) == 1 and parts[0].kind == "star":
         return parts[0].parts[0]  # [*[...]]
-    same = len(parts) == len(tree.parts) and all(map(operator.is_, parts, tree.parts))
-    return tree if same else tree._replace(parts=tuple(parts))
+    return tree.with_parts(parts)
 
 
 def _gathered(items: Sequence[Tree]) -> list[Tree]:

@@ -9,7 +9,6 @@ computed.
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -188,8 +187,8 @@ class _Roller:
         """Return a tree with comprehensions for lists of three or more items that differ as the turns of a loop do."""
         if not tree.parts:
             return tree
-        parts = tuple(map(self.comprehended, tree.parts))
-        tree = tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+        tree = tree.with_parts(map(self.comprehended, tree.parts))
+        parts = tree.parts
         if tree.kind != "list" or len(parts) < 3 or any(self.shape(part) != self.shape(parts[0]) for part in parts[1:]):
             return tree
         slots: list[_Slot] = []

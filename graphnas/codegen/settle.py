@@ -9,7 +9,6 @@ the user has a name for, a setting, goes by that name.
 
 from __future__ import annotations
 
-import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -247,9 +246,7 @@ class _Settling:
         def fill(tree: Tree, own: bool) -> Tree:
             if tree.kind == "hole":
                 return write(place[id(tree.note)], own)
-            parts = tuple([fill(part, own) for part in tree.parts])
-            # What holds no hole is shared; most does not.
-            return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+            return tree.with_parts([fill(part, own) for part in tree.parts]) if tree.parts else tree
 
         functions: list[Function] = []
         kept = [

@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import keyword
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, wraps
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from graphnas.errors import CodegenError
 
+_T = TypeVar("_T")
+_Seen = TypeVar("_Seen", "Tree", "Function")
 
-class Tree(NamedTuple):
+
+class _Tree(NamedTuple):
+    kind: str
+    text: str = ""
+    parts: tuple[Tree, ...] = ()
+    note: Any = None
+
+
+class Tree(_Tree):
     """An expression or a statement.
 
     | kind | text | parts |
@@ -37,10 +48,12 @@ class Tree(NamedTuple):
     `note` says where a literal comes from, and takes no part in what the tree means.
     """
 
-    kind: str
-    text: str = ""
-    parts: tuple[Tree, ...] = ()
-    note: Any = None
+    def with_parts(self, parts: Iterable[Tree]) -> Tree:
+        """Return the tree with other parts; the tree itself where all of them are the very same, as most are."""
+        found = tuple(parts)
+        if len(found) == len(self.parts) and all(map(operator.is_, found, self.parts)):
+            return self
+        return Tree(self.kind, self.text, found, self.note)
 
 
 Expression: TypeAlias = Tree
@@ -230,9 +243,7 @@ class Parameter(NamedTuple):
     default: Expression | None = None
 
 
-class Function(NamedTuple):
-    """A method, `self` left out of its parameters."""
-
+class _Function(NamedTuple):
     name: str
     parameters: tuple[Parameter, ...]
     body: tuple[Statement, ...]
@@ -240,20 +251,54 @@ class Function(NamedTuple):
     returns: Expression | None = None
 
 
-def references_in(item: Tree | Function) -> Iterator[str]:
-    """Yield the path of every reference, in order, repetitions included."""
-    if isinstance(item, Function):
-        for parameter in (*item.parameters, *item.keyword_only):
-            for part in (parameter.annotation, parameter.default):
-                yield from references_in(part) if part is not None else ()
-        yield from references_in(item.returns) if item.returns is not None else ()
-        parts = item.body
-    else:
-        parts = item.parts
-        if item.kind == "reference":
-            yield item.text
-    for part in parts:
-        yield from references_in(part)
+class Function(_Function):
+    """A method, `self` left out of its parameters."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    @cached_property
+    def references(self) -> tuple[str, ...]:
+        """The path of every reference, in order, repetitions included."""
+        parameters = (*self.parameters, *self.keyword_only)
+        around = (*(part for item in parameters for part in (item.annotation, item.default)), self.returns)
+        heads = tuple(path for part in around if part is not None for path in references_in(part))
+        return (*heads, *(path for item in self.body for path in references_in(item)))
+
+
+def remembered(function: Callable[[_Seen], _T]) -> Callable[[_Seen], _T]:
+    """Have a function look at every tree or method once: what it finds is kept with it, since nobody changes it.
+
+    Most statements are the very same objects from class to class and from mutant to mutant.
+    """
+    name = f"{function.__module__}.{function.__name__}"
+
+    @wraps(function)
+    def look(item: _Seen) -> _T:
+        memory = vars(item)
+        if name not in memory:
+            memory[name] = function(item)
+        found: _T = memory[name]
+        return found
+
+    return look
+
+
+@remembered
+def references_in(tree: Tree) -> tuple[str, ...]:
+    """Return the path of every reference, in order, repetitions included."""
+    found: list[str] = []
+    waiting = [tree]
+    while waiting:
+        kind, text, parts, _ = waiting.pop()
+        if kind == "reference":
+            found.append(text)
+        waiting += reversed(parts)
+    return tuple(found)
 
 
 def renamed(function: Function, paths: Mapping[str, str]) -> Function:
@@ -262,8 +307,7 @@ def renamed(function: Function, paths: Mapping[str, str]) -> Function:
     def visit(tree: Tree) -> Tree:
         if tree.kind == "reference":
             return tree._replace(text=paths.get(tree.text, tree.text))
-        parts = tuple(map(visit, tree.parts))
-        return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+        return tree.with_parts(map(visit, tree.parts))
 
     parameters = tuple(
         item if item.default is None else item._replace(default=visit(item.default)) for item in function.parameters

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from graphnas.codegen.syntax import Tree
+from graphnas.codegen.syntax import Function, Tree, remembered
 
 
 class Site(NamedTuple):
@@ -109,13 +109,16 @@ def plain(tree: Tree) -> Tree:
     return Tree(tree.kind, tree.text, tuple(map(plain, tree.parts)))
 
 
-def skeleton(tree: Tree) -> Tree:
-    """Return what is left of a tree when all constants that can become parameters are left out."""
+@remembered
+def skeleton(function: Function) -> Function:
+    """Return what is left of a method when all constants that can become parameters are left out."""
+    return function._replace(body=tuple(map(_skeleton, function.body)))
+
+
+def _skeleton(tree: Tree) -> Tree:
     if is_whole(tree):
         return _CONSTANT
-    if not tree.parts:
-        return tree
-    return Tree(tree.kind, tree.text, tuple(map(skeleton, tree.parts)), tree.note)
+    return tree.with_parts(map(_skeleton, tree.parts)) if tree.parts else tree
 
 
 _CONSTANT = Tree("literal", "?")

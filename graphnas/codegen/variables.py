@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
@@ -110,8 +109,7 @@ def with_names(tree: Tree, known: dict[str, Expression]) -> Tree:
     """Return a tree with other names for some variables."""
     if tree.kind == "name":
         return known.get(tree.text, tree)
-    parts = tuple([with_names(part, known) for part in tree.parts])
-    return tree if all(map(operator.is_, parts, tree.parts)) else tree._replace(parts=parts)
+    return tree.with_parts([with_names(part, known) for part in tree.parts]) if tree.parts else tree
 
 
 def append(name: Expression, value: Expression) -> Statement:

@@ -283,12 +283,12 @@ class Definition(Keyed):
         return bool(vars(self)["has_ties"])
 
     @cached_property
-    def is_chain(self) -> bool:
-        """Whether calling it calls its children one after the other, as `nn.Sequential` does."""
+    def is_sequence(self) -> bool:
+        """Whether calling it calls its children one after the other, as `nn.Sequential` does, whatever was guarded."""
         if len(self.forwards) != 1 or self.forwards[0].train is not None:
             return False
         graph = self.forwards[0].eval
-        if len(graph.inputs) != 1 or len(graph.nodes) != len(self.children) or graph.guards:
+        if len(graph.inputs) != 1 or len(graph.nodes) != len(self.children):
             return False
         previous = graph.inputs[0].name
         for name, node in zip(self.children, graph.nodes, strict=True):
@@ -298,6 +298,11 @@ class Definition(Keyed):
                 return False
             previous = node.name
         return bool(getattr(graph.output, "name", None) == previous)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether its forward is that of `nn.Sequential`, and nothing was guarded."""
+        return self.is_sequence and not self.forwards[0].eval.guards
 
 
 Child: TypeAlias = ModuleSpec | Definition

@@ -17,7 +17,7 @@ def test_names_of_a_closed_statement() -> None:
     found = known(syntax.assign(TARGET, linear))
     assert found.attributes == ("conv",)
     assert found.variables == ("self", "Linear", "x")
-    assert found.unfolded == found.statement
+    assert found.unfolded == syntax.assign(TARGET, linear)
     assert found.weight == 7
 
 
