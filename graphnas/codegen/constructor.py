@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphnas.codegen import syntax
@@ -18,6 +18,7 @@ from graphnas.errors import CodegenError
 from graphnas.ir.graph import Graph
 from graphnas.ir.initial import initial_buffer, initial_parameter, unrecorded
 from graphnas.ir.literal import Argument
+from graphnas.ir.lru import LRU
 from graphnas.ir.module import BufferSpec, Child, Definition, ModuleSpec, ParameterSpec
 
 CONTAINERS = {"sequential": "Sequential", "list": "ModuleList", "dict": "ModuleDict"}
@@ -31,6 +32,25 @@ def holds_parameters(definition: Definition) -> bool:
     """Tell whether a definition is an `nn.ParameterList` or `nn.ParameterDict`."""
     is_plain = definition.kind in ("list", "dict") and definition.origin.startswith("torch.")
     return is_plain and bool(definition.parameters) and not definition.children
+
+
+def used_calls(child: Child, calls: Calls) -> Iterator[Tree]:
+    """Yield the calls of classes that the construction of a child takes: its own, or of what a container holds."""
+    known = calls.get(child.key) if isinstance(child, Definition) else None
+    if known is not None:
+        yield known
+    elif isinstance(child, Definition):
+        for item in child.children.values():
+            yield from used_calls(item, calls)
+
+
+_CHILDREN: LRU[Statement] = LRU(8192)
+"""Statements that make a child an attribute, by all they hang on: a mutant has the very objects of its parent."""
+
+
+def forget_children() -> None:
+    """Forget what was written so far; only measurements of a cold start need this."""
+    _CHILDREN.clear()
 
 
 class Constructor:
@@ -79,12 +99,14 @@ class Constructor:
         """Return the statement that makes a child an attribute."""
         source = next((tie.source for tie in definition.ties if tie.path == name), None)
         if source is not None and self._is_before(source.partition(".")[0], name, definition):
-            value = path_expression(self.definition, source)
-        else:
-            value = self._child(definition.children[name], name)
-        if is_attribute(name):
-            return syntax.assign(syntax.dotted(f"self.{name}"), value)
-        return syntax.expression_statement(syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value]))
+            return _set(name, path_expression(self.definition, source))
+        child = definition.children[name]
+        key = (name, child.key, *used_calls(child, self.calls))
+        found = _CHILDREN.get(key)
+        if found is None:
+            found = _set(name, self._child(child, name))
+            _CHILDREN.put(key, found)
+        return found
 
     def _is_before(self, first: str, second: str, definition: Definition) -> bool:
         names = [step for step in definition.steps if step in definition.children]
@@ -210,3 +232,10 @@ class Constructor:
             if isinstance(child, Definition):
                 body += self._ties(child, f"{prefix}{name}.")
         return body
+
+
+def _set(name: str, value: Expression) -> Statement:
+    """Return the statement that makes a module an attribute of `self`."""
+    if is_attribute(name):
+        return syntax.assign(syntax.dotted(f"self.{name}"), value)
+    return syntax.expression_statement(syntax.call(syntax.dotted("self.add_module"), [syntax.string(name), value]))

@@ -6,6 +6,7 @@ import ast
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import libcst as cst
 
@@ -89,9 +90,10 @@ def emit(
     preamble = _constants_preamble(constants_file, imports) if constants else []
     carried = carry(imports, names) if inline else []
     head = cst.Module([*imports.statements(), *preamble, *carried]).code
-    preface = _docstring(_header(model, decisions)) + "\n" + head
-    _parse(preface)
-    return Source("\n\n".join([preface, *texts]), names[-1], constants)
+    docstring = _docstring(_header(model, decisions))
+    _parse(docstring)
+    _parse_once(head)
+    return Source("\n\n".join([f"{docstring}\n{head}", *texts]), names[-1], constants)
 
 
 def _class(plan: ClassPlan, names: list[str], imports: Imports, constants: Constants) -> str:
@@ -154,6 +156,9 @@ def _parse(text: str) -> list[ast.stmt]:
         return ast.parse(text).body
     except SyntaxError as error:
         raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
+
+
+_parse_once = lru_cache(maxsize=1024)(_parse)
 
 
 def _constants_preamble(file: str, imports: Imports) -> list[Statement]:

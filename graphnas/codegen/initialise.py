@@ -20,12 +20,13 @@ from graphnas.codegen import syntax
 from graphnas.codegen.fans import Formula, formula_of
 from graphnas.codegen.forward import graph_body
 from graphnas.codegen.literals import Literals
+from graphnas.codegen.outline import outline
 from graphnas.codegen.paths import is_attribute, path_expression
 from graphnas.codegen.rolling import roll
 from graphnas.codegen.syntax import Expression, Statement
-from graphnas.codegen.visits import PIECES, Call, Visit, passes, pieces, visits
+from graphnas.codegen.visits import Call, Visit, outline_of_visits, passes, pieces, visits
 from graphnas.errors import GraphNASError
-from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node
+from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, format_literal
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition
@@ -49,17 +50,38 @@ def initialisation(definition: Definition, graph: Graph, built: Sequence[str], *
     """
     if all(node.operation.kind == "attribute" for node in graph.nodes):
         return []
-    return _Writer(definition, graph, built, is_single=is_single).statements()
+    shapes = definition.key if is_single and _has_numbers(graph) else ""
+    key = (graph.key, outline(definition), outline_of_visits(definition), tuple(built), is_single, shapes)
+    found = _STATEMENTS.get(key)
+    if found is None:
+        found = _Writer(definition, graph, built, is_single=is_single).statements()
+        _STATEMENTS.put(key, found)
+    return found
 
 
-_SEGMENTS: LRU[tuple[Graph, Mapping[str, Graph]]] = LRU(256)
-"""By identity of the graph, which is kept so that no identity is given out anew: mutants share it with their parent."""
+_STATEMENTS: LRU[list[Statement]] = LRU(1024)
+"""By what the statements hang on: mutants have most of it from their parent."""
+
+_SEGMENTS: LRU[Mapping[str, Graph]] = LRU(256)
+"""By the graph and the steps of construction."""
 
 
 def forget_initialisations() -> None:
-    """Forget how initialisations were divided, as a measurement of a cold start wants it."""
+    """Forget what was written so far; only measurements of a cold start need this."""
+    _STATEMENTS.clear()
     _SEGMENTS.clear()
-    PIECES.clear()
+
+
+def _has_numbers(graph: Graph) -> bool:
+    """Tell whether a function is given different arguments: they may follow from shapes of what it is called on."""
+    given: dict[Operation, object] = {}
+    for node in graph.nodes:
+        if node.operation.kind != "attribute":
+            values = (*node.args[1:], *node.kwargs.values())
+            what = (values, tuple(map(type, values)), tuple(node.kwargs))
+            if given.setdefault(node.operation, what) != what:
+                return True
+    return False
 
 
 def init_segments(definition: Definition) -> Mapping[str, Graph]:
@@ -67,12 +89,12 @@ def init_segments(definition: Definition) -> Mapping[str, Graph]:
 
     A value that a later piece takes keeps the piece that computes it together with that one.
     """
-    key = (id(definition.init), definition.steps)
+    key = (definition.init.key, definition.steps)
     known = _SEGMENTS.get(key)
     if known is None:
-        known = definition.init, _segments(definition)
+        known = _segments(definition)
         _SEGMENTS.put(key, known)
-    return known[1]
+    return known
 
 
 def _segments(definition: Definition) -> dict[str, Graph]:

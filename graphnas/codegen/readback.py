@@ -123,7 +123,10 @@ class _Reader:
         return type(found) is ast.Name and found.id == meant.text
 
     def _literal(self, meant: Tree, found: Any) -> bool:
-        return ast.dump(found) == _literal_dump(meant.text)
+        known = _parsed(meant.text)
+        if type(found) is type(known) is ast.Constant and type(found.value) in (int, str, float):
+            return type(found.value) is type(known.value) and found.value == known.value
+        return ast.dump(found) == ast.dump(known)
 
     def _reference(self, meant: Tree, found: Any) -> bool:
         names: list[str] = []
@@ -240,5 +243,5 @@ class _Reader:
 
 
 @lru_cache(maxsize=4096)
-def _literal_dump(text: str) -> str:
-    return ast.dump(ast.parse(text, mode="eval").body)
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body

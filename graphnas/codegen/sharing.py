@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphnas.codegen import names, syntax
-from graphnas.codegen.constructor import CONTAINERS, Calls, Constructor
+from graphnas.codegen.constructor import CONTAINERS, Calls, Constructor, forget_children, used_calls
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.grouping import children
 from graphnas.codegen.literals import Literals
@@ -94,6 +94,7 @@ _VARIANTS: LRU[Variant] = LRU(1024)
 
 def forget_variants() -> None:
     """Forget what was written so far; only measurements of a cold start need this."""
+    forget_children()
     _WRITTEN.clear()
     _VARIANTS.clear()
 
@@ -143,7 +144,7 @@ class Group:
 
     def _written(self, definition: Definition, *, is_single: bool) -> _Written:
         """Return the methods that a definition alone would have, and what they have in common with others."""
-        key = (definition.key, is_single, *used_calls(definition, self.calls))
+        key = (definition.key, is_single, *calls_within(definition, self.calls))
         found = _WRITTEN.get(key)
         if found is None:
             forwards = [forward_method(definition, number) for number in range(len(definition.forwards))]
@@ -235,14 +236,10 @@ class Group:
         return {item.name: item.default for item in parameters if item.default is not None}
 
 
-def used_calls(definition: Definition, calls: Calls) -> Iterator[Tree]:
-    """Yield the calls that the constructor of a definition makes for those that it holds, in containers as well."""
+def calls_within(definition: Definition, calls: Calls) -> Iterator[Tree]:
+    """Yield the calls of classes that the constructor of a definition takes."""
     for child in children(definition):
-        call = calls.get(child.key)
-        if call is None:
-            yield from used_calls(child, calls)
-        else:
-            yield call
+        yield from used_calls(child, calls)
 
 
 def construction(number: int, settled: Settled, member: int) -> Tree:

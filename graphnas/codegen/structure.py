@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from graphnas.codegen import names, syntax
 from graphnas.codegen.grouping import distinct, groups, instances, is_container, may_have_class
-from graphnas.codegen.sharing import ClassPlan, Group, Variant, construction, used_calls
+from graphnas.codegen.sharing import ClassPlan, Group, Variant, calls_within, construction
 from graphnas.codegen.syntax import Tree
 from graphnas.errors import CodegenError
 from graphnas.ir.lru import LRU
@@ -63,7 +63,7 @@ class _Planner:
 
     def _known(self, definitions: Sequence[Definition]) -> _Classes:
         """Return the classes of definitions that have one class name, as they were found before if they were."""
-        used = [tuple(used_calls(item, self.calls)) for item in definitions]
+        used = [tuple(calls_within(item, self.calls)) for item in definitions]
         numbers = dict.fromkeys(int(call.parts[0].text[1:]) for calls in used for call in calls)
         who = tuple((item.key, self.counts[item.key], calls) for item, calls in zip(definitions, used, strict=True))
         around = (len(self.classes), self.class_names, tuple(self.classes[number] for number in numbers))

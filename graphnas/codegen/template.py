@@ -148,8 +148,13 @@ _WEIGHTS = {"pair": 0, "absent": 0, "block": 0, "slot": 0, "subscript": 1, "bina
 _WEIGHTS |= {"comprehension": 2, "select": 2, "slice": 1, "repeat": 8, "tensor": 3}
 
 
+@remembered
 def weight(tree: Tree) -> int:
     """Return how many syntax nodes a tree has, those of `ast` without contexts."""
+    return _weight(tree)
+
+
+def _weight(tree: Tree) -> int:
     own = _WEIGHTS.get(tree.kind, 1)
     if tree.kind == "reference":
         own += tree.text.startswith("torch") + tree.text.count(".") - tree.text.startswith("torch.nn")
@@ -161,4 +166,4 @@ def weight(tree: Tree) -> int:
         own = 1 + (len(tree.parts) - 1) // 2
     elif tree.kind == "assign" and tree.text:
         own = 2
-    return own + sum(map(weight, tree.parts))
+    return own + sum(map(_weight, tree.parts)) if tree.parts else own

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
 from graphnas.codegen import names, syntax
-from graphnas.codegen.syntax import Expression, Statement, Tree
+from graphnas.codegen.syntax import Expression, Statement, Tree, remembered
 
 
 def without_copies(statements: Sequence[Statement]) -> list[Statement]:
@@ -196,12 +196,17 @@ def _with_list(tree: Tree, known: Tree, name: Expression) -> Tree:
     return tree._replace(parts=tuple(_with_list(part, known, name) for part in tree.parts)) if tree.parts else tree
 
 
-def names_in(tree: Tree) -> Iterator[str]:
-    """Yield every name that a tree reads or binds, in order, repetitions included."""
-    if tree.kind == "name":
-        yield tree.text
-    for part in tree.parts:
-        yield from names_in(part)
+@remembered
+def names_in(tree: Tree) -> tuple[str, ...]:
+    """Return every name that a tree reads or binds, in order, repetitions included."""
+    found: list[str] = []
+    waiting = [tree]
+    while waiting:
+        kind, text, parts, _ = waiting.pop()
+        if kind == "name":
+            found.append(text)
+        waiting += reversed(parts)
+    return tuple(found)
 
 
 def same(left: Tree, right: Tree) -> bool:

@@ -12,10 +12,10 @@ from torch import nn
 from graphnas.errors import GraphNASError
 from graphnas.ir.fingerprint import resolve_ties
 from graphnas.ir.graph import Graph, Node
+from graphnas.ir.keyed import digest
 from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.literal import Argument, FrozenDict, Value, values_in
-from graphnas.ir.lru import LRU
-from graphnas.ir.module import Definition, ModuleSpec, join
+from graphnas.ir.module import Child, Definition, ModuleSpec, join
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,36 @@ def visits(definition: Definition, built: Sequence[str]) -> list[Visit] | None:
         return None
 
 
+_MEMO = "_visits"
+
+
+def outline_of_visits(definition: Definition) -> str:
+    """Return a hash of what `visits` gives but for the modules: of names, classes, and which tensors are there."""
+    for item in definition.bottom_up(lambda item: _MEMO in vars(item)):
+        below = tuple(_outline(child) for child in item.children.values())
+        base = "" if item.base is None else _outline(item.base)
+        own = (base, tuple(item.parameters), tuple(item.buffers), tuple(item.children), below, item.ties)
+        vars(item)[_MEMO] = digest("visits", *own)
+    return _outline(definition)
+
+
+def _outline(child: Child) -> str:
+    return str(vars(child)[_MEMO]) if isinstance(child, Definition) else _outline_of_leaf(child)
+
+
+@lru_cache(maxsize=1024)
+def _outline_of_leaf(spec: ModuleSpec) -> str:
+    try:
+        parts = _leaf(spec)
+    except GraphNASError:
+        return ""
+    seen = (
+        (part.path, type(part.module).__module__, type(part.module).__qualname__, tuple(part.tensors.items()))
+        for part in parts
+    )
+    return digest("leaf", *seen)
+
+
 def _visits(root: Definition, found: Definition, path: str, built: frozenset[str]) -> Iterator[Visit]:
     base = None if found.base is None else _leaf(found.base)[0]
     present = dict.fromkeys((*found.parameters, *found.buffers), True)
@@ -137,20 +167,8 @@ def _leaf(spec: ModuleSpec) -> tuple[_Part, ...]:
     )
 
 
-PIECES: LRU[tuple[Graph, list[Piece]]] = LRU(256)
-"""By identity of the graph, which is kept so that no identity is given out anew."""
-
-
-def pieces(graph: Graph) -> Sequence[Piece]:
+def pieces(graph: Graph) -> list[Piece]:
     """Return an initialisation in pieces, in order; a value never goes from one piece to another."""
-    known = PIECES.get(id(graph))
-    if known is None:
-        known = graph, _pieces(graph)
-        PIECES.put(id(graph), known)
-    return known[1]
-
-
-def _pieces(graph: Graph) -> list[Piece]:
     tensors: dict[str, tuple[str, tuple[Argument, ...]]] = {}
     items: list[Call | Node] = []
     views: dict[str, Node] = {}
