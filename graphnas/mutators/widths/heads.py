@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from graphnas.errors import MutationError, VerificationError
 from graphnas.ir.graph import Graph, Node
-from graphnas.ir.literal import Argument, FrozenDict
+from graphnas.ir.literal import Argument, FrozenDict, Value
 from graphnas.ir.model import Model
 from graphnas.ir.module import Definition, Forward
 from graphnas.ir.rewrite import Rewriter
@@ -16,7 +16,7 @@ from graphnas.ir.sites import Site
 from graphnas.ir.types import TensorType
 from graphnas.ir.verify import verified
 from graphnas.mutators.widths.apply import disagreement, rewrites, rewritten
-from graphnas.mutators.widths.axes import Atom, Axis, resolve, size_of
+from graphnas.mutators.widths.axes import Atom, Axis, atoms, resolve, size_of
 from graphnas.mutators.widths.change import note_change, survey_of
 from graphnas.mutators.widths.survey import Survey
 
@@ -28,30 +28,36 @@ _POWERS = (-0.5, 0.5, -0.25, 0.25, -1.0)
 
 
 def head_sites(edit: Rewriter) -> Iterator[Site]:
-    """Yield, of each definition that calls a softmax, the first node that splits channels into heads.
-
-    The last two dimensions of what it gives are the heads, and the channels of each.
+    """Yield, of each definition, the first node that splits channels into heads, as far as a softmax has them apart.
 
     Raises:
         VerificationError: The edit is not sound as it stands.
     """
     edit.verify()
     found = survey_of(edit.root)
-    mixing = {site.path for site in edit.sites if site.type in _MIXES}
+    sites = [*edit.sites]
+    apart = {
+        atom
+        for site in sites
+        if site.type in _MIXES
+        for axis in _axes(found, site.path, site.node.name)[:-2]
+        for atom in atoms(resolve(axis))
+    }
     seen: set[str] = set()
-    for site in edit.sites:
-        is_split = site.node.operation.kind == "method" and site.type in _SPLITS
-        if is_split and site.path in mixing and site.path not in seen and _atoms(found, site) is not None:
-            seen.add(site.path)
-            yield site
+    for site in sites:
+        if site.node.operation.kind == "method" and site.type in _SPLITS and site.path not in seen:
+            split = _atoms(found, site)
+            if split is not None and split[0] in apart:
+                seen.add(site.path)
+                yield site
 
 
 def set_heads(edit: Rewriter, site: Site, heads: int) -> None:
     """Split a width into another number of heads, in all attentions that split the same channels.
 
-    Numbers in `forward` that are the number or the size of heads change, as do tensors that have something for each
-    head, and literals that are a power of the size of a head and scale something that has heads. Layers keep their
-    widths.
+    Numbers in `forward` that are the number or the size of heads change, as do tensors and layers that have something
+    for each head, and literals that are a power of the size of a head and scale something that has heads. Other layers
+    keep their widths.
 
     Args:
         edit: The open edit; unchanged if the number is refused.
@@ -76,11 +82,11 @@ def set_heads(edit: Rewriter, site: Site, heads: int) -> None:
     sizes = {outer: heads, inner: width // heads, **_others(found, outer, heads)}
     root = rewritten(edit.root, found, rewrites(found, sizes))
     try:
-        _check(found, sizes)
+        _check(found, outer, sizes)
         for path in dict.fromkeys(run[0] for run, _ in found.affected(sizes).values):
             part = root.child(path)
             assert isinstance(part, Definition), "definitions are run"
-            scaled = _Scales(found, path, sizes, (inner.size, width // heads)).definition(part)
+            scaled = _Scales(found, path, sizes, outer, (inner.size, width // heads)).definition(part)
             root = root.with_child(path, scaled) if path else scaled
         model = verified(Model(root))
         wrong = disagreement(edit.root, model.root, found, sizes)
@@ -95,14 +101,27 @@ def set_heads(edit: Rewriter, site: Site, heads: int) -> None:
 
 def _atoms(found: Survey, site: Site) -> tuple[Atom, Atom] | None:
     """Return the heads and the channels of each, None if a node does not split channels that can change into them."""
-    type = site.node.type
-    if not isinstance(type, TensorType) or len(type.shape) < 4:
+    taken = site.node.args[:1]
+    if not isinstance(site.node.type, TensorType) or not taken or not isinstance(taken[0], Value):
         return None
-    for (path, _, training), values in found.runs.items():
-        if path == site.path and not training and site.node.name in values:
-            outer, inner = map(_atom, values[site.node.name].axes[-2:])
-            return None if outer is None or inner is None or outer is inner else (outer, inner)
+    together = [
+        [factor for factor in term if isinstance(factor, Atom) and not factor.pin]
+        for axis in _axes(found, site.path, taken[0].name)
+        for term in resolve(axis)
+    ]
+    for outer in map(_atom, _axes(found, site.path, site.node.name)):
+        for free in together:
+            if outer in free and len(free) == 2:
+                return outer, free[1 - free.index(outer)]
     return None
+
+
+def _axes(found: Survey, path: str, name: str) -> tuple[Axis, ...]:
+    """Return the axes of what a node gives in eval mode, none if that is no tensor."""
+    for (run, _, training), values in found.runs.items():
+        if run == path and not training and name in values:
+            return tuple(values[name].axes)
+    return ()
 
 
 def _atom(axis: Axis) -> Atom | None:
@@ -123,12 +142,13 @@ def _others(found: Survey, outer: Atom, heads: int) -> dict[Atom, int]:
     return sizes
 
 
-def _check(found: Survey, sizes: Mapping[Atom, int]) -> None:
-    """Refuse what would change the width of a layer, or what is divided into groups."""
+def _check(found: Survey, outer: Atom, sizes: Mapping[Atom, int]) -> None:
+    """Refuse what would change the width of a layer that has more than something for each head, and other groups."""
     for (path, name), tensor in found.affected(sizes).states.items():
         is_layer = "weight" in found.states[path] and len(found.states[path]["weight"].axes) > 1
         for axis in tensor.axes:
-            if size_of(axis, sizes) != size_of(axis) and (is_layer or _atom(axis) is None):
+            atom = _atom(axis)
+            if size_of(axis, sizes) != size_of(axis) and (atom is None or (is_layer and atom is not outer)):
                 raise MutationError(f"{path}.{name} would have another width")
     for division in found.divisions:
         if division.groups_of(size_of(division.axis, sizes)) != division.groups:
@@ -136,12 +156,17 @@ def _check(found: Survey, sizes: Mapping[Atom, int]) -> None:
 
 
 class _Scales:
-    """Writes anew the literals that scale by the size of a head, in the graphs of one definition."""
+    """Writes anew the literals that scale by the size of a head, in the graphs of one definition.
 
-    def __init__(self, found: Survey, path: str, sizes: Mapping[Atom, int], size: tuple[int, int]) -> None:
+    Only of what is computed from channels of heads: a bias with a number for each head does not depend on their size.
+    """
+
+    def __init__(self, found: Survey, path: str, sizes: Mapping[Atom, int], outer: Atom, size: tuple[int, int]) -> None:
         self.path = path
         self.size = size
         self.changed = {name for run, name in found.affected(sizes).values if run[0] == path}
+        inside = [atom for atom in sizes if atom is not outer]
+        self.inside = {name for run, name in found.affected(inside).values if run[0] == path}
 
     def definition(self, part: Definition) -> Definition:
         """Return the definition with its scales written anew; itself if there are none."""
@@ -155,7 +180,13 @@ class _Scales:
         return part if is_same else replace(part, forwards=tuple(forwards))
 
     def _graph(self, graph: Graph) -> Graph:
-        nodes = tuple(self._node(node) if node.name in self.changed else node for node in graph.nodes)
+        computed = {item.name for item in graph.inputs if item.name in self.changed} | self.inside
+        for node in graph.nodes:
+            if any(value.name in computed for value in node.inputs):
+                computed.add(node.name)
+        nodes = tuple(
+            self._node(node) if node.name in self.changed and node.name in computed else node for node in graph.nodes
+        )
         is_same = all(new is old for new, old in zip(nodes, graph.nodes, strict=True))
         return graph if is_same else replace(graph, nodes=nodes)
 
@@ -173,7 +204,7 @@ class _Scales:
         )
 
     def _again(self, node: Node, item: Argument) -> Argument:
-        if not isinstance(item, (int, float)) or isinstance(item, bool):
+        if not isinstance(item, (int, float)) or isinstance(item, bool) or item == 1:
             return item
         old, new = self.size
         power = next((power for power in _POWERS if math.isclose(item, old**power, rel_tol=1e-6)), None)

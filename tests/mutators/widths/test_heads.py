@@ -88,3 +88,36 @@ def test_what_does_not_fit_is_refused(net: nn.Module, heads: int, message: str) 
         set_heads(edit, next(iter(head_sites(edit))), heads)
     assert edit.root is root
     assert not edit.edits
+
+
+class MapAttention(nn.Module):
+    """Heads before the channels of each and two dimensions of space, a softmax in a child, and a bias from a table."""
+
+    def __init__(self, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Conv2d(16, 48, 1)
+        self.bias = nn.Embedding(9, heads)
+        self.attend = nn.Sequential(nn.Softmax(dim=-1), nn.Identity())
+        self.out = nn.Conv2d(16, 16, 1)
+        self.register_buffer("offsets", torch.arange(81).reshape(9, 9) % 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, _, h, w = x.shape
+        q, k, v = (
+            part.reshape(b, self.heads, 16 // self.heads, h, w).flatten(3) for part in self.qkv(x).chunk(3, dim=1)
+        )
+        bias = 16 * torch.sigmoid(self.bias(self.offsets)).permute(2, 0, 1)
+        mixed = self.attend((q.transpose(2, 3) * (16 // self.heads) ** -0.5) @ k + bias) @ v.transpose(2, 3)
+        return self.out(mixed.transpose(2, 3).reshape(b, 16, h, w))  # type: ignore[no-any-return]
+
+
+def test_heads_before_space_change_with_a_table_of_biases() -> None:
+    inputs = torch.randn(2, 16, 3, 3)
+    edit = Rewriter(graphnas.trace(MapAttention(), (inputs,)))
+    (site,) = head_sites(edit)
+    set_heads(edit, site, 2)
+    expected = MapAttention(2).eval()
+    child = graphnas.to_module(edit.freeze()).eval()
+    child.load_state_dict(expected.state_dict(), strict=True)
+    torch.testing.assert_close(child(inputs), expected(inputs))
