@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from graphnas.experiment.config import RetiariiExeConfig
+    from graphnas.experiment.debugging import debug_mutated_model
     from graphnas.experiment.evaluators import FunctionalEvaluator
     from graphnas.experiment.experiment import RetiariiExperiment
     from graphnas.experiment.trial import (
@@ -95,6 +96,7 @@ _HOMES = {
         "VerificationError",
     ),
     "graphnas.experiment.config": ("RetiariiExeConfig",),
+    "graphnas.experiment.debugging": ("debug_mutated_model",),
     "graphnas.experiment.evaluators": ("FunctionalEvaluator",),
     "graphnas.experiment.experiment": ("RetiariiExperiment",),
     "graphnas.experiment.trial": (
@@ -181,6 +183,7 @@ __all__ = [
     "blame",
     "costs",
     "current_trial",
+    "debug_mutated_model",
     "diff",
     "draw",
     "evaluator",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphnas.errors import ConfigError, ExperimentError, StoreError
+from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment.config import RetiariiExeConfig, experiments_home
-from graphnas.experiment.engines import Space, space_from_json
+from graphnas.experiment.engines import Space, of_model, space_from_json
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
+from graphnas.experiment.evaluators.base import EVALUATOR_MARK
 from graphnas.experiment.evaluators.reference import reference_to, resolve
 from graphnas.experiment.joint import with_choices_of
-from graphnas.experiment.store import DATABASE_NAME, Description
+from graphnas.experiment.store import Description
 from graphnas.experiment.strategies import Strategy
 
 RESUMABLE_FIELDS = (
@@ -48,7 +48,7 @@ def describe(
         domains={label: domain.to_json() for label, domain in space.domains.items()},
         space=space.to_json(),
         evaluator=evaluator.to_json(),
-        strategy=strategy_to_json(strategy),
+        strategy={**(strategy_to_json(strategy) or {}), "objectives": [list(one) for one in strategy.objectives]},
     )
 
 
@@ -57,7 +57,7 @@ def missing_forms(description: Description) -> tuple[str, ...]:
     forms = {
         "base_model": description.space,
         "evaluator": description.evaluator,
-        "strategy": description.strategy,
+        "strategy": description.strategy if "type" in (description.strategy or {}) else None,
     }
     return tuple(name for name, form in forms.items() if form is None)
 
@@ -143,7 +143,7 @@ def rebuild(
     if strategy is None:
         strategy = strategy_from_json(description.strategy or {})
     space = with_choices_of(space, evaluator.choices())
-    _check_domains(description, space)
+    check_is_searched(description, space)
     return space, evaluator, strategy
 
 
@@ -162,23 +162,6 @@ def change_config(description: Description, fields: Mapping[str, Any]) -> Retiar
                 field=name,
             )
     return config
-
-
-def find_experiment(experiment_id: str, working_directory: str | None) -> Path:
-    """Return the folder of an experiment, given by its id or by the path of the folder.
-
-    Raises:
-        StoreError: There is no experiment under either.
-    """
-    home = experiments_home() if working_directory is None else Path(working_directory).expanduser().absolute()
-    folders = (Path(experiment_id).expanduser().absolute(), home / experiment_id)
-    for folder in folders:
-        if (folder / DATABASE_NAME).is_file():
-            return folder
-    raise StoreError(
-        f"experiment {experiment_id!r}: there is no {DATABASE_NAME} in {folders[0]} nor in {folders[1]}; give the id, "
-        "or the path of the experiment's folder"
-    )
 
 
 def resume_call(description: Description, folder: Path) -> str:
@@ -201,8 +184,13 @@ def check_not_importing() -> None:
         )
 
 
-def pick_model_space(base_model: Any, mutators: Any) -> Space:
+def pick_model_space(base_model: Any, mutators: Any, input_shapes: Sequence[Sequence[int]] | None = None) -> Space:
     """Return the space of a base model and mutators; a space passes through.
+
+    Args:
+        base_model: What was given to the experiment.
+        mutators: None, one, or several.
+        input_shapes: Shapes of the inputs with which the model is traced, where it comes without.
 
     Raises:
         ConfigError: There is no base model, or mutators come with a space that has its own.
@@ -217,20 +205,28 @@ def pick_model_space(base_model: Any, mutators: Any) -> Space:
                 field="applied_mutators",
             )
         return base_model
-    module: Any = importlib.import_module("graphnas.mutators")
-    space: Space = module.ModelSpace(base_model, applied)
+    import torch
+
+    from graphnas.mutators import ModelSpace
+
+    inputs = None if input_shapes is None else tuple(torch.zeros(*shape) for shape in input_shapes)
+    space: Space = ModelSpace(base_model, applied, inputs)
     return space
 
 
-def _check_domains(description: Description, space: Space) -> None:
+def check_is_searched(description: Description, space: Space) -> None:
+    """Refuse a space that is not the one of a stored experiment, or the model's part of it.
+
+    Raises:
+        ExperimentError: The labels, their order or their domains differ.
+    """
     found = json.loads(json.dumps({label: domain.to_json() for label, domain in space.domains.items()}))
-    if found == description.domains and list(found) == list(description.domains):
+    kept = description.domains
+    if not any(label.startswith(EVALUATOR_MARK) for label in found):
+        kept = of_model(kept)
+    if found == kept and list(found) == list(kept):
         return
-    labels = [
-        label
-        for label in dict.fromkeys((*description.domains, *found))
-        if found.get(label) != description.domains.get(label)
-    ]
+    labels = [label for label in dict.fromkeys((*kept, *found)) if found.get(label) != kept.get(label)]
     raise ExperimentError(
         f"experiment {description.id}: the model's choices are not those that it was started with "
         f"({'their order changed' if not labels else 'they differ in ' + ', '.join(repr(label) for label in labels)}); "

@@ -20,10 +20,9 @@ from graphnas.experiment.config import load_engine
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
 from graphnas.experiment.evaluators.base import EVALUATOR_MARK
 from graphnas.experiment.executors.base import Task
-from graphnas.experiment.trial import derive_seed
+from graphnas.experiment.trial import SOURCE_NAME, derive_seed
 from graphnas.mutators.domain import MUTATOR_MARK, Decisions, Domain
 
-SOURCE_NAME = "model.py"
 _MODULE_NAME = "graphnas_trial_model"
 
 

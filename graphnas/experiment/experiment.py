@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import logging
 import secrets
-import signal
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment import description as describing
+from graphnas.experiment.background import Background
 from graphnas.experiment.config import RetiariiExeConfig
-from graphnas.experiment.console import RunConsole, print_summary
-from graphnas.experiment.engines import Space, TrialWork, pack_work
+from graphnas.experiment.console import print_summary
+from graphnas.experiment.engines import Space
 from graphnas.experiment.evaluators import Evaluator
-from graphnas.experiment.executors import Executor, InProcessExecutor, ProcessExecutor
-from graphnas.experiment.joint import JointSpace, with_choices_of
-from graphnas.experiment.search import Ending, Reason, Search
-from graphnas.experiment.signals import Signals
-from graphnas.experiment.store import Store
+from graphnas.experiment.folders import find_experiment
+from graphnas.experiment.joint import with_choices_of
+from graphnas.experiment.oneshot_trainer import OneShotTrainer
+from graphnas.experiment.predecessor import PredecessorResults
+from graphnas.experiment.results import Results
+from graphnas.experiment.session import Session
+from graphnas.experiment.store import Description, Reader, Store
 from graphnas.experiment.strategies import Strategy
-from graphnas.experiment.strategies.base import OPTIMIZE_MODES
-from graphnas.experiment.trial import Trial, TrialStatus
-
-_FORMATTERS = ("dict", "code")
-_LEADERBOARD_ROWS = 5
+from graphnas.experiment.summary import summary_lines
+from graphnas.experiment.trial import Trial
 
 
-class RetiariiExperiment:
+class RetiariiExperiment(PredecessorResults):
     """A search over the variants of a model.
 
     Args:
@@ -52,37 +48,48 @@ class RetiariiExperiment:
     def __init__(
         self,
         base_model: Any = None,
-        evaluator: Evaluator | None = None,
+        evaluator: Evaluator | OneShotTrainer | None = None,
         applied_mutators: Any = None,
         strategy: Strategy | None = None,
-        trainer: Evaluator | None = None,
+        trainer: Evaluator | OneShotTrainer | None = None,
     ) -> None:
         if trainer is not None:
             warnings.warn("trainer= is the old name of evaluator=; use that", DeprecationWarning, stacklevel=2)
             if evaluator is not None:
                 raise ConfigError("trainer: is the old name of evaluator; give only evaluator", field="trainer")
             evaluator = trainer
+        self._trainer: OneShotTrainer | None = None
+        if isinstance(evaluator, OneShotTrainer) and not isinstance(evaluator, Evaluator):
+            warnings.warn(
+                f"{type(evaluator).__name__} is a one-shot trainer: run() calls its fit(), and its export() is all "
+                "that comes of it; give an evaluator and a one-shot strategy instead",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            self._trainer, evaluator = evaluator, None
         _check_kind("evaluator", evaluator, Evaluator, "a function is wrapped by FunctionalEvaluator(function)")
         _check_kind("strategy", strategy, Strategy, "a class of strategies is to be called, as in Random(seed=0)")
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         self.id = f"{now}-{secrets.token_hex(2)}"
         self._base_model = base_model
         self._mutators = applied_mutators
-        self._evaluator = evaluator
+        self._evaluator: Evaluator | None = evaluator
         self._strategy = strategy
         self._space: Space | None = None
-        self._store: Store | None = None
-        self._search: Search | None = None
-        self._forms: dict[str, Any] = {}
+        self._stored: Reader | None = None
+        self._session: Session | None = None
+        self._background: Background | None = None
 
     @property
-    def directory(self) -> Path:
-        """The folder of the experiment.
+    def store(self) -> Reader:
+        """The store behind the results.
 
         Raises:
             ExperimentError: The experiment has not been run.
         """
-        return self._opened().directory
+        if self._stored is None:
+            raise ExperimentError(f"experiment {self.id} has not been run; call run() or start() first")
+        return self._stored
 
     def run(self, config: RetiariiExeConfig | None = None, port: int = 8080, debug: bool = False) -> None:
         """Search until a budget is spent, nothing is left to ask, or the run is stopped. Blocks until then.
@@ -103,35 +110,56 @@ class RetiariiExperiment:
             KeyboardInterrupt: The run was interrupted by Ctrl-C.
             SystemExit: The run was ended by SIGTERM; the code is 143.
         """
-        describing.check_not_importing()
-        if self._store is not None:
-            raise ExperimentError(
-                f"experiment {self.id} was run already; continue it with RetiariiExperiment.resume({self.id!r})"
-            )
-        config = RetiariiExeConfig() if config is None else config
-        config.validate()
-        if self._evaluator is None:
-            raise ConfigError("evaluator: is missing; give one to RetiariiExperiment(...)", field="evaluator")
-        if self._strategy is None:
-            raise ConfigError("strategy: is missing; give one to RetiariiExperiment(...)", field="strategy")
-        model_space = describing.pick_model_space(self._base_model, self._mutators)
-        self._space = with_choices_of(model_space, self._evaluator.choices())
-        stored = describing.describe(self.id, config, self._space, self._evaluator, self._strategy)
-        missing = describing.missing_forms(stored)
-        if missing:
-            warnings.warn(
-                f"{' and '.join(missing)}: cannot be stored by name, as a lambda, a closure or a notebook's class; the "
-                f"experiment can be resumed only with resume(..., {', '.join(f'{name}=...' for name in missing)})",
-                UserWarning,
-                stacklevel=2,
-            )
-        self._store = Store.create(config.folder(self.id), stored)
-        self._run(config, debug)
+        if self._trainer is not None:
+            self._trainer.fit()
+            return
+        self._create(config, debug).run()
+
+    def start(self, config: RetiariiExeConfig | None = None, port: int = 8080, debug: bool = False) -> None:
+        """Begin what `run` does in a thread of this process, and return.
+
+        What is wrong from the outset is raised here, as by `run`. What ends the run later is raised by `wait` and
+        `stop`, and `get_status` tells of it. Ctrl-C reaches the main thread only: a program that ends without `stop`
+        ends the run in the same orderly way. Use worker processes: trials of `executor='inprocess'` would take over
+        the output and the random generators of the program, and have no time limit.
+
+        Args:
+            config: As for `run`.
+            port: As for `run`.
+            debug: As for `run`.
+
+        Raises:
+            ConfigError: The configuration contradicts itself, or a part of the experiment is missing.
+            StoreError: The folder holds an experiment, or cannot be written.
+            ExperimentError: The experiment was run before.
+        """
+        if self._trainer is not None:
+            raise ConfigError("evaluator: a one-shot trainer cannot run in the background; call run()")
+        self._background = Background(self._create(config, debug))
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until a run in the background has ended, and return whether it has.
+
+        Args:
+            timeout_s: Give up after this time; None waits as long as it takes.
+
+        Raises:
+            EvaluationError: No trial has completed; and whatever else ended the run.
+        """
+        return self._background is None or self._background.wait(timeout_s)
 
     def stop(self) -> None:
-        """End a run that goes on in another thread; as after Ctrl-C, running trials run again when it is resumed."""
-        if self._search is not None:
-            self._search.request_stop()
+        """End the run, and return once it has ended; running trials run again when it is resumed.
+
+        Of a run in another thread of the user's own it only asks to end. Nothing happens if nothing runs.
+
+        Raises:
+            EvaluationError: No trial had completed; and whatever else had ended a run in the background.
+        """
+        if self._session is not None:
+            self._session.request_stop()
+        if self._background is not None:
+            self._background.wait(None)
 
     @staticmethod
     def resume(
@@ -151,7 +179,7 @@ class RetiariiExperiment:
         Finished trials stay; those that were running run again under their number, with the same decisions and seed.
 
         Args:
-            experiment_id: The id, or the path of the experiment's folder.
+            experiment_id: The id, the beginning of it, or the path of the experiment's folder.
             port: Accepted for compatibility.
             debug: Print the traceback of each failing trial.
             base_model: The base model, where the store could not keep it.
@@ -167,164 +195,144 @@ class RetiariiExperiment:
             ExperimentError: A part of the experiment is neither kept nor given, or the model has changed; and as `run`.
         """
         describing.check_not_importing()
-        folder = describing.find_experiment(experiment_id, experiment_working_directory)
+        folder = find_experiment(experiment_id, experiment_working_directory)
         experiment = RetiariiExperiment(None, evaluator, None, strategy)
         is_kept = evaluator is None
-        store = Store.open(folder, writable=True)
+        config = describing.change_config(_described(folder), fields)
+        config.validate()
+        store = Store.open(folder, writable=True, durable=config.durable)
         try:
             stored = store.describe()
-            config = describing.change_config(stored, fields)
-            config.validate()
-            given = None if base_model is None else describing.pick_model_space(base_model, applied_mutators)
+            given = None
+            if base_model is not None:
+                given = describing.pick_model_space(base_model, applied_mutators, config.input_shapes)
             space, evaluator, strategy = describing.rebuild(stored, given, evaluator, strategy)
             current = describing.describe(stored.id, config, space, evaluator, strategy)
             store.update_description(current)
         except BaseException:
             store.close()
             raise
-        experiment.id, experiment._store = stored.id, store
+        experiment.id, experiment._stored = stored.id, store
         experiment._space, experiment._evaluator, experiment._strategy = space, evaluator, strategy
-        experiment._forms = {
+        forms = {
             "space_form": current.space if base_model is None else None,
             "evaluator_form": current.evaluator if is_kept else None,
         }
-        experiment._run(config, debug)
+        experiment._session = Session(store, space, evaluator, strategy, config, forms, debug)
+        experiment._session.run()
         return experiment
 
-    def trials(self) -> list[dict[str, Any]]:
-        """Return all trials as dictionaries, in the order of their numbers.
+    @staticmethod
+    def view(
+        experiment_id: str,
+        port: int = 8080,
+        non_blocking: bool = False,
+        *,
+        base_model: Any = None,
+        applied_mutators: Any = None,
+        experiment_working_directory: str | None = None,
+    ) -> RetiariiExperiment:
+        """Print the summary of an experiment, and return it for reading: finished, running or of somebody else.
 
-        Keys: `number`, `status`, `decisions`, `seed`, `metric` (the number that is optimised), `metrics` (all, if the
-        evaluator reported a dictionary), `fingerprint`, `duration_s`, `error`, `traceback`.
-
-        Raises:
-            ExperimentError: The experiment has not been run.
-        """
-        return [trial.to_row() for trial in self._opened().trials()]
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        """The best completed trial in the strategy's mode, as in `trials`; None before one has completed.
-
-        Raises:
-            ExperimentError: The experiment has not been run.
-        """
-        top = self._top(1, None)
-        return top[0].to_row() if top else None
-
-    def export_top_models(
-        self, top_k: int = 1, optimize_mode: str | None = None, formatter: str = "dict"
-    ) -> list[dict[str, Any]] | list[str]:
-        """Return the best candidates, the best first; fewer than `top_k` if fewer have completed.
+        No code of the experiment is run and nothing is written. So source is what was kept of the best candidates;
+        with `base_model`, all of it can be made.
 
         Args:
-            top_k: How many.
-            optimize_mode: `'maximize'` or `'minimize'`; None is the strategy's, which is `'maximize'` by default.
-            formatter: `'dict'` for decisions, label to value; `'code'` for Python source.
+            experiment_id: The id, the beginning of it, or the path of the experiment's folder.
+            port: Accepted for compatibility; nothing listens.
+            non_blocking: Accepted for compatibility; the call always returns at once.
+            base_model: The model that the experiment searched, to make source and modules of candidates.
+            applied_mutators: The mutators that belong to `base_model`.
+            experiment_working_directory: Folder in which the experiment's folder is, if not the usual one.
 
         Raises:
-            ConfigError: An argument is none of these.
-            ExperimentError: The experiment has not been run.
-            CodegenError: No source can be generated for a candidate.
+            StoreError: There is no such experiment, several ids begin so, or it cannot be read.
+            ExperimentError: `base_model` is not what the experiment searched.
         """
-        if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
-            raise ConfigError(f"top_k: expected a whole number of at least 1, got {top_k!r}", field="top_k")
-        if optimize_mode is not None and optimize_mode not in OPTIMIZE_MODES:
-            raise ConfigError(
-                f"optimize_mode: expected 'maximize' or 'minimize', got {optimize_mode!r}", field="optimize_mode"
-            )
-        if formatter not in _FORMATTERS:
-            raise ConfigError(f"formatter: expected 'dict' or 'code', got {formatter!r}", field="formatter")
-        top = self._top(top_k, optimize_mode)
-        if formatter == "dict":
-            return [trial.decisions for trial in top]
+        reader = Reader.read(find_experiment(experiment_id, experiment_working_directory))
+        experiment = RetiariiExperiment()
+        stored = reader.describe()
+        experiment.id, experiment._stored = stored.id, reader
+        if base_model is not None:
+            shapes = RetiariiExeConfig.from_json(stored.config).input_shapes
+            experiment._space = describing.pick_model_space(base_model, applied_mutators, shapes)
+            describing.check_is_searched(stored, experiment._space)
+        print_summary(*summary_lines(Results(reader)))
+        return experiment
+
+    def get_status(self) -> str:
+        """Return `'INITIALIZED'` before the run, then `'RUNNING'`, `'DONE'`, `'STOPPED'` or `'ERROR'`.
+
+        DONE is a run that ended by itself, STOPPED one that was ended, ERROR one that an exception has ended.
+        """
+        if self._stored is None:
+            return "INITIALIZED"
+        if self._background is not None:
+            if not self._background.has_ended:
+                return "RUNNING"
+            if self._background.error is not None:
+                return "ERROR"
+        return super().get_status()
+
+    def export_top_models(self, top_k: int = 1, optimize_mode: str | None = None, formatter: str = "dict") -> list[Any]:
+        if self._trainer is not None:
+            return [self._trainer.export()]
+        return super().export_top_models(top_k, optimize_mode, formatter)
+
+    def source_of(self, trial: Trial) -> str:
+        """Return the source of a trial's model: what was kept, else generated anew where the model is at hand.
+
+        Raises:
+            CodegenError: No source can be generated.
+            ExperimentError: None was kept and there is no model to generate it from.
+        """
         if self._space is None:
-            raise ExperimentError("the experiment has no model space; run or resume it before exporting code")
+            return super().source_of(trial)
         from graphnas import codegen  # libcst, which only this needs
 
-        return [codegen.to_source(self._space.freeze(trial.decisions)) for trial in top]
+        return codegen.to_source(self._space.freeze(trial.decisions))
 
-    def _opened(self) -> Store:
-        if self._store is None:
-            raise ExperimentError(f"experiment {self.id} has not been run; call run() first")
-        return self._store
+    def instance_of(self, trial: Trial) -> Any:
+        return super().instance_of(trial) if self._space is None else self._space.instantiate(trial.decisions)
 
-    def _top(self, count: int, optimize_mode: str | None) -> list[Trial]:
-        mode = optimize_mode or (self._strategy.optimize_mode if self._strategy else "maximize")
-        return self._opened().top(count, maximize=mode == "maximize")
+    def _create(self, config: RetiariiExeConfig | None, debug: bool) -> Session:
+        """Check everything, make the folder, and return the run, ready to begin."""
+        describing.check_not_importing()
+        if self._stored is not None:
+            raise ExperimentError(
+                f"experiment {self.id} was run already; continue it with RetiariiExperiment.resume({self.id!r})"
+            )
+        config = RetiariiExeConfig() if config is None else config
+        config.validate()
+        if self._evaluator is None:
+            raise ConfigError("evaluator: is missing; give one to RetiariiExperiment(...)", field="evaluator")
+        if self._strategy is None:
+            raise ConfigError("strategy: is missing; give one to RetiariiExperiment(...)", field="strategy")
+        model_space = describing.pick_model_space(self._base_model, self._mutators, config.input_shapes)
+        space = with_choices_of(model_space, self._evaluator.choices())
+        stored = describing.describe(self.id, config, space, self._evaluator, self._strategy)
+        missing = describing.missing_forms(stored)
+        if missing:
+            warnings.warn(
+                f"{' and '.join(missing)}: cannot be stored by name, as a lambda, a closure or a notebook's class; the "
+                f"experiment can be resumed only with resume(..., {', '.join(f'{name}=...' for name in missing)})",
+                UserWarning,
+                stacklevel=4,
+            )
+        store = Store.create(config.folder(self.id), stored, durable=config.durable)
+        self._space, self._stored = space, store
+        self._session = Session(store, space, self._evaluator, self._strategy, config, debug=debug)
+        return self._session
 
-    def _run(self, config: RetiariiExeConfig, debug: bool) -> None:
-        store, space, evaluator, strategy = self._store, self._space, self._evaluator, self._strategy
-        if store is None or space is None or evaluator is None or strategy is None:
-            raise RuntimeError("run() and resume() complete the experiment before they start it")
-        models = space.model if isinstance(space, JointSpace) else space
-        work = TrialWork(config.engine_name, models, evaluator)
-        if config.log_level is not None:
-            logging.getLogger("graphnas").setLevel(config.log_level.upper())
-        strategy.bind(space.domains, config.seed)
-        started = time.monotonic()
-        try:
-            with contextlib.ExitStack() as stack:
-                signals = stack.enter_context(Signals())
-                executor = stack.enter_context(_open_executor(config, work, self._forms))
-                console = stack.enter_context(self._console(config, debug))
-                self._search = Search(store, space, strategy, executor, config, console, signals)
-                ending = self._search.run()
-            self._say_end(ending, config, time.monotonic() - started)
-        finally:
-            self._search = None
-            store.close()
-        if ending.failure is not None:
-            raise ending.failure
-        if ending.reason is Reason.INTERRUPTED:
-            if ending.signal == signal.SIGTERM:
-                raise SystemExit(128 + signal.SIGTERM)
-            raise KeyboardInterrupt
 
-    def _console(self, config: RetiariiExeConfig, debug: bool) -> RunConsole:
-        top = self._top(1, None)
-        best = (top[0].metric, top[0].number) if top and top[0].metric is not None else None
-        done = sum(trial.status.is_final for trial in self._opened().trials())
-        maximize = self._strategy is None or self._strategy.optimize_mode == "maximize"
-        return RunConsole(config.max_trial_number, done, best, maximize=maximize, debug=debug or config.debug)
-
-    def _say_end(self, ending: Ending, config: RetiariiExeConfig, seconds: float) -> None:
-        store = self._opened()
-        counts: dict[str, int] = {}
-        for trial in store.trials():
-            counts[trial.status.value.lower()] = counts.get(trial.status.value.lower(), 0) + 1
-        shown = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
-        name = f" ({config.experiment_name})" if config.experiment_name else ""
-        ended = f"Experiment {self.id}{name} ended after {seconds:.1f} s: {ending.reason.value}."
-        call = describing.resume_call(store.describe(), store.directory)
-        lines = [f"{ended} Trials: {shown}. Results are in {store.directory}"]
-        if ending.reason is Reason.TRIAL_BUDGET:
-            lines.append(f"Continue with a larger budget: {call[:-1]}, max_trial_number={2 * sum(counts.values())})")
-        elif ending.reason is Reason.TIME_BUDGET:
-            lines.append(f"Continue with a larger budget: {call[:-1]}, max_experiment_duration=...)")
-        elif ending.reason in (Reason.SPACE_EXHAUSTED, Reason.STRATEGY_DONE):
-            lines.append("Next: experiment.export_top_models(formatter='code')")
-        else:
-            lines.append(f"Resume: {call}")
-        completed = counts.get(TrialStatus.COMPLETED.value.lower(), 0)
-        print_summary(lines, self._top(_LEADERBOARD_ROWS, None) if completed else [])
+def _described(folder: Path) -> Description:
+    reader = Reader.read(folder)
+    try:
+        return reader.describe()
+    finally:
+        reader.close()
 
 
 def _check_kind(field: str, value: object, kind: type, hint: str) -> None:
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"{field}: expected {kind.__name__}, got {value!r}; {hint}", field=field)
-
-
-def _open_executor(config: RetiariiExeConfig, work: TrialWork, forms: dict[str, Any]) -> Executor:
-    executor: Executor
-    if config.executor == "inprocess":
-        executor = InProcessExecutor()
-        executor.open(work)
-        return executor
-    executor = ProcessExecutor(config.trial_concurrency)
-    try:
-        executor.open(pack_work(work, **forms))
-    except BaseException:
-        executor.close()
-        raise
-    return executor

@@ -22,6 +22,12 @@ from graphnas.experiment.checkpoint import CHECKPOINT_NAME, read_checkpoint, wri
 Metric: TypeAlias = float | dict[str, float]
 """A number, or numbers by name, among them `'default'`, the one that is optimised."""
 
+SOURCE_NAME = "model.py"
+"""Name of the file in a trial's folder that holds the source of its model."""
+
+LOG_NAME = "log.txt"
+"""Name of the file in a trial's folder that holds what the trial printed."""
+
 logger = logging.getLogger("graphnas.trial")
 
 
@@ -128,6 +134,13 @@ class Trial:
     attempts: int = 0
     worker: str | None = None
     key: str | None = None
+
+    @property
+    def all_metrics(self) -> dict[str, float]:
+        """All metrics by name, also where the evaluator gave a single one; none where it gave none."""
+        if self.metrics is not None:
+            return self.metrics
+        return {} if self.metric is None else {"default": self.metric}
 
     def to_row(self) -> dict[str, Any]:
         """Return the trial as a dictionary of plain values, the status by its name."""

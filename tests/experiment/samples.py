@@ -51,6 +51,14 @@ def weights(build_model: Callable[[], nn.Module], scale: float = 1.0) -> float:
     return model.weight.numel() * scale
 
 
+def two_metrics(build_model: Callable[[], nn.Module]) -> dict[str, float]:
+    """The depth to optimise, and the number of weights beside it."""
+    model = build_model()
+    assert isinstance(model, nn.Linear)
+    report_intermediate_result(0.5)
+    return {"default": model.out_features, "size": model.weight.numel()}
+
+
 def drawn(build_model: Callable[[], nn.Module]) -> float:
     """A number that shows how torch's generator was seeded."""
     return float(torch.rand(()).item())

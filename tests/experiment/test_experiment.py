@@ -57,8 +57,6 @@ def test_results_are_rows_best_and_exports(tmp_path: Path) -> None:
     (worst,) = run.export_top_models(optimize_mode="minimize")
     assert isinstance(worst, dict)
     assert worst["width"] * worst["depth"] == metrics[0]
-    with pytest.raises(ConfigError, match="formatter: expected 'dict' or 'code', got 'yaml'"):
-        run.export_top_models(formatter="yaml")
 
 
 def test_trials_are_seeded_one_by_one(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from graphnas.experiment.config.checks import (
     whole,
     wrong,
 )
-from graphnas.experiment.config.engine import EngineConfig, check_engine
+from graphnas.experiment.config.engine import BaseEngineConfig, EngineConfig, check_engine
 from graphnas.experiment.config.fields import Field, Fields, Foreign
 from graphnas.experiment.config.service import TrainingServiceConfig, check_service, service_of
 from graphnas.experiment.config.yaml_file import in_own_spelling, read_mapping, write_mapping
@@ -184,8 +184,15 @@ class RetiariiExeConfig(Fields):
         engine = self.execution_engine
         return engine.name if isinstance(engine, EngineConfig) else engine
 
+    @property
+    def input_shapes(self) -> list[list[int]] | None:
+        """Shapes of the model's inputs, where the engine's settings name them."""
+        shapes = getattr(self.execution_engine, "dummy_input", None)
+        return [shapes] if shapes and isinstance(shapes[0], int) else shapes
+
     def known_paths(self) -> Iterable[str]:
-        return [*super().known_paths(), "training_service_platform", *self.training_service.known_paths()]
+        settings = BaseEngineConfig().known_paths()
+        return [*super().known_paths(), "training_service_platform", *self.training_service.known_paths(), *settings]
 
     def __repr__(self) -> str:
         given = {name: getattr(self, name) for name in self.fields}
