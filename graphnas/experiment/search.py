@@ -127,7 +127,8 @@ class Search:
         self._watcher = watcher
         self._signals = signals
         self._engine = load_engine(config.execution_engine)
-        self._max_experiment_s, self._max_trial_s = config.max_experiment_s, config.max_trial_s
+        self._max_experiment_s = config.max_experiment_s
+        self._max_trial_s, self._max_silence_s = config.max_trial_s, config.max_silence_s
         self._equals = EqualTrials(store, space, earlier)
         maximize = strategy.optimize_mode == "maximize"
         self._checkpoints = CheckpointKeeper(store.directory / "trials", config.keep_checkpoints, maximize=maximize)
@@ -140,6 +141,7 @@ class Search:
         self._is_exhausted = False
         self._has_only_equals = False
         self._stop_requested = False
+        self._broken: Exception | None = None
         self._elapsed_before_s = 0.0
         self._started_at = 0.0
 
@@ -152,6 +154,8 @@ class Search:
         self._started_at = time.monotonic()
         self._elapsed_before_s = self._store.elapsed_s
         self._take_up()
+        if self._executor.runs_here:
+            self._executor.on_report = self._hear
         try:
             reason = self._loop()
         except KeyboardInterrupt:
@@ -208,6 +212,8 @@ class Search:
                 return reason
             with self._signals.raising() if self._executor.runs_here else contextlib.nullcontext():
                 events = self._executor.wait(_TICK_S)
+            if self._broken is not None:
+                raise self._broken
             self._take(events)
 
     def _fill(self) -> Reason | None:
@@ -338,6 +344,7 @@ class Search:
             parent=parent,
             checkpoint=None if parent is None else self._checkpoints.path_of(parent),
             timeout_s=self._max_trial_s,
+            silence_s=self._max_silence_s,
             budget_s=left_s,
         )
 
@@ -359,6 +366,14 @@ class Search:
                 self._watcher.on_report(event.number, event.step, event.metric)
             else:
                 self._end(event.number, event.outcome, is_retried=self._is_retried(event))
+
+    def _hear(self, report: Reported) -> None:
+        """Take a report while its trial runs in this very thread, where its code must not see what breaks here."""
+        if self._broken is None:
+            try:
+                self._take([report])
+            except Exception as error:
+                self._broken = error
 
     def _end(self, number: int, outcome: Outcome, *, is_retried: bool) -> None:
         job = self._running.pop(number, None) or self._following.pop(number)

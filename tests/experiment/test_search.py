@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
-from graphnas.errors import ExperimentError
+from graphnas.errors import ExperimentError, StoreError
 from graphnas.experiment.checkpoint import CHECKPOINT_NAME
-from graphnas.experiment.executors import Task
+from graphnas.experiment.executors import InProcessExecutor, Task
 from graphnas.experiment.search import Reason
 from graphnas.experiment.store import Store
 from graphnas.experiment.strategies import WAIT, Observation
-from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus
+from graphnas.experiment.trial import (
+    Metric,
+    Outcome,
+    Trial,
+    TrialStatus,
+    report_intermediate_result,
+    should_stop,
+)
 
 from .simulated import ProductSpace, Script, Scripted, Watching, description, point, search
 
@@ -287,3 +294,48 @@ def test_the_checkpoint_under_a_running_trial_is_kept(tmp_path: Path) -> None:
     strategy.on_tell = lambda seen: strategy.resumable.clear() if seen.number == 1 else None
     search(tmp_path, strategy, executor, keep_checkpoints="last")
     assert with_checkpoints(tmp_path) == [2]
+
+
+class Impatient(Script):
+    """Stops each trial at its third report."""
+
+    def report(self, number: int, step: int, metric: Metric) -> bool:
+        return step >= 2
+
+
+class Steps:
+    """A workload that reports until it is asked to stop."""
+
+    def build(self, task: Task) -> Any:
+        raise NotImplementedError
+
+    def evaluate(self, build_model: Any) -> float:
+        for step in range(50):
+            if should_stop():
+                return float(step)
+            report_intermediate_result(float(step))
+        return 50.0
+
+
+def test_a_strategy_stops_trials_that_run_in_this_process(tmp_path: Path) -> None:
+    strategy = Impatient([point(1, 1), point(2, 1)])
+    with InProcessExecutor() as executor:
+        executor.open(Steps())
+        search(tmp_path, strategy, executor)
+    assert [(seen.status, seen.metric) for seen in strategy.told] == [(TrialStatus.PRUNED, 3.0)] * 2
+    assert [seen.intermediate for seen in strategy.told] == [(0.0, 1.0, 2.0)] * 2
+    reader = Store.read(tmp_path)
+    assert reader.intermediate(1) == [0.0, 1.0, 2.0]
+    reader.close()
+
+
+def test_what_breaks_at_a_report_is_not_the_trials_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "add_intermediate", full)
+    with InProcessExecutor() as executor:
+        executor.open(Steps())
+        with pytest.raises(StoreError, match="the disk is full"):
+            search(tmp_path, Script([point(1, 1)]), executor)
+    assert [trial.status.value for trial in kept(tmp_path)] == ["RUNNING"]

@@ -86,11 +86,14 @@ class Executor(abc.ABC):
         runs_here: Whether `wait` runs the trials in the thread that calls it.
         is_isolated: Whether each trial has a process of its own. If not, a trial that crashes or is killed takes the
             experiment with it, one that hangs in C code cannot be ended, and what it forks is its own affair.
+        on_report: Where `runs_here`: called with each report at once, so that the trial can still be stopped; `wait`
+            then leaves it out. Raises nothing.
     """
 
     concurrency: int
     runs_here: bool = False
     is_isolated: bool = True
+    on_report: Callable[[Reported], None] | None = None
 
     @property
     @abc.abstractmethod

@@ -64,24 +64,26 @@ class InProcessExecutor(Executor):
         task = self._task
         if task is None:
             return []
-        events: list[Event] = []
+        reports: list[Reported] = []
         alarm = _Alarm(task)
 
         def on_report(metric: Metric) -> None:
             alarm.heard()
-            events.append(Reported(task.number, len(events), metric))
+            reports.append(Reported(task.number, len(reports), metric))
+            if self.on_report is not None:
+                self.on_report(reports[-1])
 
         started = time.perf_counter()
         try:
             with _logged(task.directory, alarm), alarm:
                 outcome = run_trial(self._workload, task, on_report, self._stop.is_set)
         except TrialTimeout as error:  # the alarm rang after the trial's last line
-            reported = tuple(event.metric for event in events if isinstance(event, Reported))
+            reported = tuple(report.metric for report in reports)
             outcome = Outcome(TrialStatus.TIMEOUT, None, reported, str(error), "", time.perf_counter() - started)
         if outcome.status is TrialStatus.TIMEOUT and alarm.budget_is_spent:
             outcome = replace(outcome, status=TrialStatus.CANCELLED)
         self._task = None
-        return [*events, Ended(task.number, outcome)]
+        return [*(reports if self.on_report is None else ()), Ended(task.number, outcome)]
 
     def request_stop(self, number: int) -> None:
         if self._task is not None and self._task.number == number:
