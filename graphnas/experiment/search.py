@@ -180,6 +180,7 @@ class Search:
                 proposal=replace(_proposal_of(trial), on_equal=None if trial.reused_from is None else "replay"),
                 attempts=trial.attempts,
                 is_known=True,
+                key=trial.key,
             )
             for trial in self._store.of_status(*unfinished)
         )
@@ -286,7 +287,7 @@ class Search:
             return job
         on_equal = job.proposal.on_equal
         job.proposal = replace(job.proposal, decisions=job.candidate.decisions)
-        job.key = self._equals.key_of(job.candidate, job.proposal.budget, is_needed=on_equal is not None)
+        job.key = job.key or self._equals.key_of(job.candidate, job.proposal.budget, is_needed=on_equal is not None)
         job.equal = self._equals.find(job.key) if job.key is not None and on_equal is not None else None
         if job.equal is None:
             self._equals.begin(job.key, job.number)

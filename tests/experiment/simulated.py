@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphnas.errors import MutationError
+from graphnas.errors import MutationError, StoreError
 from graphnas.experiment.config import RetiariiExeConfig
 from graphnas.experiment.executors import Ended, Event, Executor, Reported, Task
 from graphnas.experiment.executors.base import Workload
@@ -152,9 +152,10 @@ def description(**config: Any) -> Description:
 
 
 def opened(folder: Path) -> Store:
-    if (folder / "experiment.db").exists():
+    try:
+        return Store.create(folder, description())
+    except StoreError:  # there is one
         return Store.open(folder, writable=True)
-    return Store.create(folder, description())
 
 
 def search(
