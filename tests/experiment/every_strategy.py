@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import graphnas.strategy
-from graphnas.experiment.strategies import RegularizedEvolution, Strategy
+from graphnas.experiment.strategies import (
+    ASHA,
+    Chain,
+    Deduplication,
+    Filter,
+    Hyperband,
+    MedianStop,
+    Part,
+    Random,
+    RegularizedEvolution,
+    Retry,
+    Strategy,
+)
+
+
+def _evolution() -> Strategy:
+    return RegularizedEvolution(population_size=4, sample_size=2, seed=1)
+
+
+def _is_not_square(decisions: Mapping[str, Any]) -> bool:
+    return len(set(decisions.values())) > 1
+
 
 _SMALL: dict[str, Callable[[], Strategy]] = {
-    "RegularizedEvolution": lambda: RegularizedEvolution(population_size=4, sample_size=2, seed=1),
+    "RegularizedEvolution": _evolution,
+    "ASHA": lambda: ASHA(max_budget=9, reduction_factor=3),
+    "Hyperband": lambda: Hyperband(max_budget=9, reduction_factor=3),
+    "Chain": lambda: Chain(Random(), Filter(_is_not_square), Retry(1), Deduplication(), MedianStop()),
 }
 """Where the default is no strategy for a dozen trials."""
 
@@ -17,6 +42,8 @@ _SMALL: dict[str, Callable[[], Strategy]] = {
 def is_complete(offered: object) -> bool:
     """Whether this is a strategy on its own, which a base class or a part of a chain is not."""
     if not (inspect.isclass(offered) and issubclass(offered, Strategy)) or inspect.isabstract(offered):
+        return False
+    if issubclass(offered, Part) and offered is not Chain:
         return False
     required = [
         parameter

@@ -169,11 +169,11 @@ def search(
     **fields: Any,
 ) -> Ending:
     """Run a search to its end in `folder`, or go on with the one that is there."""
-    store = opened(folder)
     space = space or ProductSpace()
     strategy.bind(space.domains, 0)
+    config = RetiariiExeConfig(**fields)
+    store = opened(folder)
     try:
-        config = RetiariiExeConfig(**fields)
         return Search(store, space, strategy, executor, config, watcher or Watching(), Signals(), earlier).run()
     finally:
         store.close()

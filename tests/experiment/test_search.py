@@ -13,7 +13,7 @@ from graphnas.experiment.checkpoint import CHECKPOINT_NAME
 from graphnas.experiment.executors import InProcessExecutor, Task
 from graphnas.experiment.search import Reason
 from graphnas.experiment.store import Store
-from graphnas.experiment.strategies import WAIT, Observation
+from graphnas.experiment.strategies import ASHA, WAIT, Chain, Observation
 from graphnas.experiment.trial import (
     Metric,
     Outcome,
@@ -279,6 +279,21 @@ def test_a_checkpoint_that_may_be_continued_is_kept_and_reaches_the_trial_that_d
     assert executor.tasks[2].budget == 9.0
     assert executor.tasks[3].checkpoint is None, "trial 1 was neither the last one nor said to be continued"
     assert with_checkpoints(tmp_path) == [0, 3]
+
+
+def test_what_successive_halving_may_promote_is_kept(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def look(task: Task) -> Metric:
+        if task.parent is not None:
+            seen.append(task.checkpoint is not None)
+        return saving(task)
+
+    strategy = Chain(ASHA(max_budget=9, reduction_factor=3, seed=1))
+    search(tmp_path, strategy, Scripted(look), keep_checkpoints="best:1", max_trial_number=40)
+    assert seen == [True] * len(seen)
+    assert len(seen) >= 8
+    assert len(with_checkpoints(tmp_path)) < 40
 
 
 def test_the_checkpoint_under_a_running_trial_is_kept(tmp_path: Path) -> None:

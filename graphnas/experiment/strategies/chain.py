@@ -51,6 +51,9 @@ class Part(Strategy):
     def report(self, number: int, step: int, metric: Metric) -> bool:
         return self.inner.report(number, step, metric)
 
+    def may_resume(self, number: int) -> bool:
+        return self.inner.may_resume(number)
+
     def reject(self, proposal: Proposal) -> None:
         self.inner.reject(proposal)
 

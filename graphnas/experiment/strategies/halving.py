@@ -22,21 +22,29 @@ class _Rung:
     def __init__(self) -> None:
         self._results: list[tuple[float, int]] = []
         self._open: list[tuple[float, int, dict[str, Any]]] = []
+        self._open_numbers: set[int] = set()
+
+    def __contains__(self, number: object) -> bool:
+        """Whether a trial may still be promoted."""
+        return number in self._open_numbers
 
     def add(self, fitness: float, number: int, decisions: dict[str, Any], *, is_promoted: bool) -> None:
         insort(self._results, (-fitness, number))
         if not is_promoted:
-            heapq.heappush(self._open, (-fitness, number, decisions))
+            self.put_back((-fitness, number, decisions))
 
     def best_to_promote(self, reduction_factor: int) -> tuple[float, int, dict[str, Any]] | None:
         """Take the best that is not promoted, if it is among the best `1 / reduction_factor` of all."""
         if not self._open:
             return None
-        rank = bisect_left(self._results, self._open[0][:2])
-        return heapq.heappop(self._open) if rank < len(self._results) // reduction_factor else None
+        if bisect_left(self._results, self._open[0][:2]) >= len(self._results) // reduction_factor:
+            return None
+        self._open_numbers.remove(self._open[0][1])
+        return heapq.heappop(self._open)
 
     def put_back(self, entry: tuple[float, int, dict[str, Any]]) -> None:
         heapq.heappush(self._open, entry)
+        self._open_numbers.add(entry[1])
 
 
 class _SuccessiveHalving(Strategy):
@@ -117,6 +125,9 @@ class _SuccessiveHalving(Strategy):
         elif self._taken is not None:
             rung, entry = self._taken
             rung.put_back(entry)
+
+    def may_resume(self, number: int) -> bool:
+        return any(number in rung for rungs in self._rungs for rung in rungs[:-1])
 
     def state_dict(self) -> dict[str, Any]:
         return {"fresh": self._fresh.state_dict()}
