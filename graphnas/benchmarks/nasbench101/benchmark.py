@@ -8,7 +8,7 @@ from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
 from graphnas.benchmarks.layouts import Benchmark, Fact, Layout
-from graphnas.benchmarks.nasbench101 import tables
+from graphnas.benchmarks.nasbench101 import records, tables
 from graphnas.benchmarks.nasbench101.architecture import checked_arch
 from graphnas.benchmarks.nasbench101.constants import EPOCHS
 from graphnas.benchmarks.nasbench101.graph import hash_module, infer_num_vertices
@@ -54,6 +54,7 @@ BENCHMARK = Benchmark(
     title="NAS-Bench-101",
     models=(Nb101TrialConfig, Nb101TrialStats, Nb101IntermediateStats),
     layouts=(
+        Layout("nasbench_full.tfrecord or nasbench_only108.tfrecord", records.recognise, records.read),
         Layout("published tables: nasbench101.csv.xz and others", tables.recognise, tables.read, merged=True),
         trial_table(Nb101TrialConfig, Nb101TrialStats, ("arch", "num_epochs"), _checked),
     ),

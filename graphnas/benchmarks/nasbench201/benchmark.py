@@ -8,7 +8,7 @@ from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
 from graphnas.benchmarks.layouts import Benchmark, Fact, Layout
-from graphnas.benchmarks.nasbench201 import tables
+from graphnas.benchmarks.nasbench201 import archives, tables
 from graphnas.benchmarks.nasbench201.architecture import checked_arch
 from graphnas.benchmarks.nasbench201.constants import DATASETS, EPOCHS
 from graphnas.benchmarks.nasbench201.record import trial_config
@@ -53,6 +53,8 @@ BENCHMARK = Benchmark(
     models=(Nb201TrialConfig, Nb201TrialStats, Nb201IntermediateStats),
     extra_models=(Nb201Estimate,),
     layouts=(
+        Layout("NAS-Bench-201-v1_1-096897.pth", archives.recognise_file, archives.read_file),
+        Layout("the folder NATS-tss-v1_0-3ffb9-simple", archives.recognise_folder, archives.read_folder),
         Layout("published tables: nasbench201.csv.xz and others", tables.recognise, tables.read, merged=True),
         trial_table(Nb201TrialConfig, Nb201TrialStats, ("arch", "dataset", "num_epochs"), _checked),
     ),

@@ -7,10 +7,11 @@ and ImageNet16-120 it is cut into the halves `x-valid` and `x-test`. Of CIFAR-10
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CIFAR100, IMAGENET16_120
+from graphnas.benchmarks.natsbench.records import results_of
 
 Epoch = tuple[int, dict[str, float | None]]
 """A number of epochs from 1, and the columns of accuracy and loss after it, in the order of the tables."""
@@ -45,3 +46,28 @@ def times_of(dataset: str, measured: Mapping[str, float | None]) -> dict[str, fl
         for name, split in _SPLITS[dataset].items()
         if name != "train"
     }
+
+
+def trials_of(
+    record: Mapping[str, Any], lengths: Collection[int]
+) -> Iterator[tuple[str, int, dict[str, Any], list[tuple[Any, ...]]]]:
+    """Return data set, epochs, statistics, and rows of the intermediate table, of each training of a record.
+
+    Raises:
+        KeyError: The record lacks something, or (`TypeError`, `ValueError`, `AttributeError`) is laid out otherwise.
+    """
+    for result in results_of(record):
+        if result.epochs not in lengths:
+            raise ValueError(f"expected a training of {', '.join(map(str, lengths))} epochs, got {result.epochs}")
+        columns = [columns_of(result.dataset, measured) for measured in result.curve]
+        stats = {
+            "seed": result.seed,
+            **columns[-1],
+            "parameters": result.parameters,
+            "flops": result.flops,
+            "latency": result.latency,
+            "training_time": result.training_time,
+            **times_of(result.dataset, result.times),
+        }
+        curve = [(epoch, *values.values()) for epoch, values in enumerate(columns, start=1)]
+        yield result.dataset, result.epochs, stats, curve
