@@ -93,7 +93,7 @@ def build(
                 total = _finish(benchmark, database, found, layout, progress)
                 configs, trials, intermediates = (_count(connection, model) for model in benchmark.models)
             _put(partial, target)
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.OperationalError, peewee.OperationalError) as error:
         raise BenchmarkError(f"{target}: cannot be built: {error}; a former database is as it was") from error
     return BuildReport(target, layout.name, configs, trials, intermediates, total)
 
@@ -228,13 +228,13 @@ def _source(path: Path, progress: Progress) -> _Source:
 def _partial(benchmark: Benchmark, path: Path, sources: Sequence[_Source]) -> peewee.SqliteDatabase:
     """Open the unfinished database, as it was left by a build of the same sources, or else a new one."""
     wanted = json.dumps([SCHEMA_VERSION, *([s.name, s.size_bytes, s.sha256] for s in sources)])
-    database = _writable(path)
     try:
+        database = _writable(path)
         if _raw(database).execute("SELECT sources FROM buildstate").fetchall() == [(wanted,)]:
             return database
-    except sqlite3.DatabaseError:
+        database.close()
+    except (sqlite3.DatabaseError, peewee.DatabaseError):
         pass  # a new file, or one of a build that did not get as far as this
-    database.close()
     for leftover in (path, path.with_name(f"{path.name}-journal")):
         leftover.unlink(missing_ok=True)
     database = _writable(path)

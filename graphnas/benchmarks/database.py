@@ -90,13 +90,17 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
             raise self._missing() from None
         key = (path, status.st_ino, status.st_mtime_ns)
         if getattr(opened, "key", None) != key:
-            opened.connection = self._connect()
+            opened.connection = self.connect_file()
             opened.key = key
         connection: sqlite3.Connection = opened.connection
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
-        """Open the file: what peewee calls for its own queries as well."""
+    def connect_file(self) -> sqlite3.Connection:
+        """Return a new connection to the file.
+
+        Raises:
+            BenchmarkError: There is no database, it is torn, or of another version.
+        """
         path = self.path
         if not path.is_file():
             raise self._missing()
@@ -114,6 +118,9 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
                 f"{path}: expected the database of {self.name} in version {SCHEMA_VERSION}, got {found}; {self._how()}"
             )
         return connection
+
+    def _connect(self) -> sqlite3.Connection:  # what peewee opens a database with
+        return self.connect_file()
 
     def _missing(self) -> BenchmarkError:
         return BenchmarkError(f"{self.path}: there is no database of {self.name}; {self._how()}")

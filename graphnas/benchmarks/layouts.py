@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import peewee
+
+from graphnas.benchmarks.database import BenchmarkDatabase
 
 
 @dataclass(slots=True)
@@ -64,14 +67,14 @@ class Fact(NamedTuple):
     Attributes:
         what: What it is about.
         expected: What was published.
-        found: What the database has; None where it has no such column filled.
-        holds: Whether they agree.
+        found: What the database has; None where its sources do not tell.
+        holds: Whether they agree; None where that cannot be told.
     """
 
     what: str
     expected: str
     found: str | None
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class Benchmark:
         facts: Compares a database with what was published.
     """
 
-    database: Any
+    database: BenchmarkDatabase
     title: str
     models: tuple[type[peewee.Model], type[peewee.Model], type[peewee.Model]]
     layouts: tuple[Layout, ...]
-    facts: Callable[[Any], Iterator[Fact]]
-    extra_models: tuple[type[peewee.Model], ...] = field(default=())
+    facts: Callable[[sqlite3.Connection], Iterator[Fact]]
+    extra_models: tuple[type[peewee.Model], ...] = ()
