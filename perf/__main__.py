@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from perf.benchmarks import benchmarks
 from perf.decoder import decoder
 from perf.line import Line
 from perf.mutants import mutants
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Line]]] = {
     "decoder": decoder,
     "scaling": scaling,
     "trials": trials,
+    "benchmarks": benchmarks,
 }
 
 

@@ -22,3 +22,8 @@ def against(what: str, ours_s: float, peer_s: float, name: str) -> Line:
 def within(what: str, ours: float, bound: float, unit: str) -> Line:
     """Return the line of something that has a bound."""
     return Line(what, f"{ours:.2f} {unit}", f"{bound:g} {unit}, the bound", f"{ours / bound:.2f}")
+
+
+def at_least(what: str, ours: float, bound: float, unit: str) -> Line:
+    """Return the line of a rate that is to reach a bound."""
+    return Line(what, f"{ours:,.0f} {unit}", f"{bound:,.0f} {unit}, to be reached", f"{ours / bound:.2f}")

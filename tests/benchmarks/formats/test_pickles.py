@@ -237,7 +237,7 @@ def test_texts_are_shared_over_entries_and_other_objects_are_forgotten() -> None
 
 def test_entries_do_not_pile_up_in_memory() -> None:
     data = pickle.dumps(
-        {"entries": {number: {"v": [float(place) for place in range(500)]} for number in range(2000)}}, 2
+        {"entries": {number: {"v": [float(place) for place in range(500)]} for number in range(200)}}, 2
     )
     assert len(data) > 900_000
     stream = PickleStream(io.BytesIO(data), Path("data.pkl"))
