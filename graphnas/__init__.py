@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from graphnas.version import __version__
 
 if TYPE_CHECKING:
+    from graphnas import benchmarks as benchmarks
     from graphnas import evaluator as evaluator
     from graphnas import mutator as mutator
     from graphnas import strategy as strategy
@@ -137,7 +138,7 @@ _HOMES = {
     "graphnas.mutators.inherit": ("inherit",),
     "graphnas.timing": ("latency",),
 }
-_MODULES = ("evaluator", "mutator", "strategy")
+_MODULES = ("benchmarks", "evaluator", "mutator", "strategy")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -180,6 +181,7 @@ __all__ = [
     "VerificationError",
     "__version__",
     "basic_unit",
+    "benchmarks",
     "blame",
     "costs",
     "current_trial",
