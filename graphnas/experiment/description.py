@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from graphnas.errors import ConfigError, ExperimentError
-from graphnas.experiment.config import RetiariiExeConfig, experiments_home
+from graphnas.experiment.config import EngineConfig, RetiariiExeConfig, experiments_home
 from graphnas.experiment.engines import Space, of_model, space_from_json
 from graphnas.experiment.evaluators import Evaluator, evaluator_from_json
 from graphnas.experiment.evaluators.base import EVALUATOR_MARK
@@ -182,6 +183,26 @@ def check_not_importing() -> None:
             "this script starts an experiment while a worker process imports it; put the call of run() or resume() "
             "under `if __name__ == '__main__':`, or set executor='inprocess'"
         )
+
+
+def pick_evaluator(evaluator: Evaluator | None, config: RetiariiExeConfig) -> Evaluator:
+    """Return the evaluator of an experiment, or the one that its engine brings.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    engine = config.execution_engine
+    brought: Evaluator | None = engine.evaluator() if isinstance(engine, EngineConfig) else None
+    found = evaluator if brought is None else brought
+    if found is None:
+        raise ConfigError("evaluator: is missing; give one to RetiariiExperiment(...)", field="evaluator")
+    if brought is not None and evaluator is not None:
+        warnings.warn(
+            f"evaluator: {evaluator!r} is not asked, since the engine {config.engine_name!r} answers by itself",
+            UserWarning,
+            stacklevel=5,
+        )
+    return found
 
 
 def pick_model_space(base_model: Any, mutators: Any, input_shapes: Sequence[Sequence[int]] | None = None) -> Space:

@@ -304,13 +304,12 @@ class RetiariiExperiment(PredecessorResults):
             )
         config = RetiariiExeConfig() if config is None else config
         config.validate()
-        if self._evaluator is None:
-            raise ConfigError("evaluator: is missing; give one to RetiariiExperiment(...)", field="evaluator")
+        evaluator = self._evaluator = describing.pick_evaluator(self._evaluator, config)
         if self._strategy is None:
             raise ConfigError("strategy: is missing; give one to RetiariiExperiment(...)", field="strategy")
         model_space = describing.pick_model_space(self._base_model, self._mutators, config.input_shapes)
-        space = with_choices_of(model_space, self._evaluator.choices())
-        stored = describing.describe(self.id, config, space, self._evaluator, self._strategy)
+        space = with_choices_of(model_space, evaluator.choices())
+        stored = describing.describe(self.id, config, space, evaluator, self._strategy)
         missing = describing.missing_forms(stored)
         if missing:
             warnings.warn(
@@ -321,7 +320,7 @@ class RetiariiExperiment(PredecessorResults):
             )
         store = Store.create(config.folder(self.id), stored, durable=config.durable)
         self._space, self._stored = space, store
-        self._session = Session(store, space, self._evaluator, self._strategy, config, debug=debug)
+        self._session = Session(store, space, evaluator, self._strategy, config, debug=debug)
         return self._session
 
 

@@ -26,6 +26,10 @@ class EngineConfig(Fields):
     name: ClassVar[str]
     path = "execution_engine."
 
+    def evaluator(self) -> Any:
+        """Return the evaluator that the engine brings in place of the experiment's; None for one that builds models."""
+        return None
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, **super().to_json()}
 
@@ -63,6 +67,10 @@ class BaseEngineConfig(EngineConfig):
 _ENGINES: dict[str, tuple[str, str | type[EngineConfig] | None]] = {
     "py": ("graphnas.experiment.engines:PyEngine", PyEngineConfig),
     "graph": ("graphnas.experiment.engines:GraphEngine", BaseEngineConfig),
+    "benchmark": (
+        "graphnas.benchmarks.search.engine:BenchmarkEngine",
+        "graphnas.benchmarks.search.engine:BenchmarkEngineConfig",
+    ),
 }
 
 

@@ -8,7 +8,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from graphnas.errors import DecisionError, EvaluationError, MutationError, VerificationError
+from graphnas.errors import (
+    DecisionError,
+    EvaluationError,
+    MutationError,
+    UnknownArchitectureError,
+    VerificationError,
+)
 from graphnas.experiment.executors.base import Task, Workload
 from graphnas.experiment.trial import (
     Metric,
@@ -111,7 +117,7 @@ def _final_metric(context: TrialContext, returned: Any) -> Metric | None:
 
 def _classify(error: BaseException, refused: bool) -> tuple[TrialStatus, str]:
     message = ": ".join(part for part in (type(error).__name__, _words(error)) if part)
-    if refused:
+    if refused or isinstance(error, UnknownArchitectureError):  # a benchmark refuses what it has not, as a space does
         return TrialStatus.INVALID, message
     if isinstance(error, TrialTimeout):
         return TrialStatus.TIMEOUT, str(error)

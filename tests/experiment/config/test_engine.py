@@ -49,7 +49,7 @@ def test_engines_are_loaded_by_name_or_by_settings() -> None:
     assert load_engine(BaseEngineConfig()) is GraphEngine
     assert load_engine(PyEngineConfig()) is PyEngine
     with pytest.raises(
-        ConfigError, match="no execution engine 'cgo' is registered; the registered ones are 'py', 'graph'"
+        ConfigError, match="no execution engine 'cgo' is registered; the registered ones are 'py', 'graph', 'benchmark'"
     ):
         load_engine("cgo")
 

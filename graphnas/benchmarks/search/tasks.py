@@ -1,0 +1,147 @@
+"""The search tasks of the three benchmarks, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from graphnas.benchmarks import nasbench101, nasbench201
+from graphnas.benchmarks.nasbench101.architecture import from_decisions as module_of
+from graphnas.benchmarks.nasbench101.constants import EPOCHS as EPOCHS_101
+from graphnas.benchmarks.nasbench101.network import space as space_101
+from graphnas.benchmarks.nasbench201.architecture import from_decisions as cell_of
+from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CIFAR100, IMAGENET16_120
+from graphnas.benchmarks.nasbench201.constants import EPOCHS as EPOCHS_201
+from graphnas.benchmarks.nasbench201.network import space as space_201
+from graphnas.benchmarks.search.task import Measured, SearchTask
+from graphnas.errors import BenchmarkError, UnknownArchitectureError
+from graphnas.mutators import ModelSpace
+
+_BUDGETS_S = {CIFAR10: 20_000.0, CIFAR100: 40_000.0, IMAGENET16_120: 120_000.0}
+"""Of the protocol of NATS-Bench (Dong et al. 2021, arXiv 2009.00437)."""
+
+
+class NasBench101Task(SearchTask):
+    """Search NAS-Bench-101: the validation accuracy at 108 epochs is told, the test accuracy is the score.
+
+    Raises:
+        BenchmarkError: There is no database, or that length of training was not measured.
+    """
+
+    def __init__(self, epochs: int = 108, metric: str = "valid_acc") -> None:
+        super().__init__("nasbench101", epochs, metric, all_epochs=EPOCHS_101, budget_s=None)
+        self._table = nasbench101.Table.open()
+
+    def space(self) -> ModelSpace:
+        return space_101()
+
+    def score(self, decisions: Mapping[str, Any]) -> float | None:
+        return _found(lambda: self._table.metrics(module_of(decisions), max(EPOCHS_101)))
+
+    @cached_property
+    def best_score(self) -> float:
+        return _best(nasbench101.query_nb101_trial_stats(None, max(EPOCHS_101), reduction="mean"))
+
+    def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
+        arch = module_of(decisions)
+        value = self._table.metrics(arch, epochs).get(self.metric)
+        return Measured(_measured(value, self, decisions, epochs), _cost(lambda: self._table.cost_s(arch, epochs)))
+
+
+class NasBench201Task(SearchTask):
+    """Search NAS-Bench-201 by the protocol of NATS-Bench (Dong et al. 2021, arXiv 2009.00437, section 4).
+
+    A trial trains for 12 epochs and is told the validation accuracy, which for CIFAR-10 is that of a training on half
+    of its images. The score is the test accuracy after 200 epochs.
+
+    Args:
+        dataset: `cifar10`, `cifar100` or `imagenet16-120`.
+        epochs: Length of the training of a trial.
+        metric: What a strategy is told.
+
+    Raises:
+        BenchmarkError: There is no database, or that length of training was not measured.
+    """
+
+    def __init__(self, dataset: str, epochs: int = 12, metric: str = "valid_acc") -> None:
+        super().__init__(f"nasbench201-{dataset}", epochs, metric, all_epochs=EPOCHS_201, budget_s=_BUDGETS_S[dataset])
+        self.dataset = dataset
+        self._searched = CIFAR10_VALID if dataset == CIFAR10 else dataset
+        self._table = nasbench201.Table.open()
+
+    def space(self) -> ModelSpace:
+        return space_201(self.dataset)
+
+    def score(self, decisions: Mapping[str, Any]) -> float | None:
+        return _found(lambda: self._table.metrics(cell_of(decisions), self.dataset, max(EPOCHS_201)))
+
+    @cached_property
+    def best_score(self) -> float:
+        return _best(nasbench201.query_nb201_trial_stats(None, max(EPOCHS_201), self.dataset, reduction="mean"))
+
+    def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
+        arch = cell_of(decisions)
+        value = self._table.metrics(arch, self._searched, epochs).get(self.metric)
+        metric = _measured(value, self, decisions, epochs)
+        return Measured(metric, _cost(lambda: self._table.cost_s(arch, self._searched, epochs)))
+
+
+def _of_dataset(dataset: str) -> Callable[..., SearchTask]:
+    return lambda **settings: NasBench201Task(dataset, **settings)
+
+
+_TASKS: dict[str, Callable[..., SearchTask]] = {
+    "nasbench101": NasBench101Task,
+    **{f"nasbench201-{dataset}": _of_dataset(dataset) for dataset in _BUDGETS_S},
+}
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names that `open_task` knows."""
+    return tuple(_TASKS)
+
+
+def open_task(name: str, epochs: int | None = None, metric: str | None = None) -> SearchTask:
+    """Return the search task of a name, with the database of its benchmark open.
+
+    Args:
+        name: One of `task_names()`.
+        epochs: Length of the training of a trial; None for that of the task.
+        metric: What a strategy is told; None for the validation accuracy.
+
+    Raises:
+        BenchmarkError: There is no such task, no database, or that length of training was not measured.
+    """
+    if name not in _TASKS:
+        raise BenchmarkError(f"benchmark: expected one of {', '.join(_TASKS)}, got {name!r}")
+    given = {"epochs": epochs, "metric": metric}
+    return _TASKS[name](**{key: value for key, value in given.items() if value is not None})
+
+
+def _measured(value: Any, task: SearchTask, decisions: Mapping[str, Any], epochs: int) -> float:
+    if not isinstance(value, int | float):
+        raise UnknownArchitectureError(
+            f"{task.name}: the data has no {task.metric} of {dict(decisions)} with {epochs} epochs"
+        )
+    return float(value)
+
+
+def _cost(look_up: Callable[[], float]) -> float | None:
+    try:
+        return look_up()
+    except UnknownArchitectureError:
+        return None
+
+
+def _found(look_up: Callable[[], dict[str, Any]]) -> float | None:
+    try:
+        value = look_up()["test_acc"]
+    except UnknownArchitectureError:
+        return None
+    return None if value is None else float(value)
+
+
+def _best(trials: Iterator[dict[str, Any]]) -> float:
+    return max((float(trial["test_acc"]) for trial in trials if trial["test_acc"] is not None), default=math.nan)
