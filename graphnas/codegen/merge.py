@@ -22,6 +22,7 @@ from graphnas.codegen.template import (
     plain,
     site_of,
     slot,
+    takes_any_sequence,
     weight,
     with_site,
 )
@@ -31,9 +32,6 @@ Defaults = Callable[[str], Mapping[str, Tree]]
 """Gives the defaults of a constructor or function, by the text of its reference."""
 
 _VARIADIC = ("torch.nn:Sequential",)
-_ANY_SEQUENCE = ("torch:", "torch.nn.functional:")
-"""Functions that make no difference between a tuple and a list of numbers."""
-
 _SELF = syntax.identifier("self")
 
 _CELLS = 4096
@@ -235,7 +233,7 @@ class Merger:
         if mine.keys() != other.keys():
             order = {name: place for place, name in enumerate(known, 1)}
             names.sort(key=lambda name: order.get(name, 0) if isinstance(name, str) else -1)
-        outer, self.takes_any_sequence = self.takes_any_sequence, function.text.startswith(_ANY_SEQUENCE)
+        outer, self.takes_any_sequence = self.takes_any_sequence, takes_any_sequence(left)
         args: list[Tree] = []
         for name in names:
             ours, theirs = (side[name] if name in side else self._default(known, name) for side in (mine, other))

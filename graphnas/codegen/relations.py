@@ -18,6 +18,9 @@ WIDTHS = ("in_channels", "out_channels", "num_features", "in_features", "out_fea
 _ABSENT = ("1", "0", "0.0", "None")
 """Values of a parameter that say that something is not there, as in `if stride != 1`."""
 
+_FEW = 4
+"""Members from which on a condition on two widths that holds for each of them is no coincidence, if there are more."""
+
 _LEAST = 16
 """What the distinct values of a column must come to, multiplied, for an expression that fits to be no coincidence."""
 
@@ -129,20 +132,31 @@ class _Search:
     def _find_multiples(self) -> None:
         """Find whole multiples of another number, the smallest first."""
         whole = {n: values for n, values in enumerate(self.numbers) if values and min(values.values()) >= 4}
-        ordered = sorted((n for n in whole if self.candidates[n].sites), key=lambda n: list(whole[n].items()))
-        for number in ordered:
-            first = next(iter(whole[number]))
-            for base, values in whole.items():
-                if base in self.found or base == number or list(values) != list(whole[number]):
+        needed = {n: self._needed(n, values) for n, values in whole.items() if self.candidates[n].sites}
+        for number in sorted(needed, key=lambda n: list(needed[n].items())):
+            wanted = needed[number]
+            for base in needed:
+                if base in self.found or base == number or not self._may_tell(base, number, wanted):
                     continue
-                if not self.candidates[base].sites:
-                    continue
-                factor, rest = divmod(whole[number][first], values[first])
-                if rest or not 2 <= factor <= 8:
-                    continue
-                if all(whole[number][m] == factor * value for m, value in values.items()):
+                factors = {divmod(value, whole[base][member]) for member, value in wanted.items()}
+                factor, rest = next(iter(factors))
+                if len(factors) == 1 and not rest and 2 <= factor <= 8:
                     self.found[number] = Relation((base,), syntax.binary("*", syntax.integer(factor), _base(base)))
                     break
+
+    def _may_tell(self, base: int, number: int, wanted: Mapping[int, int]) -> bool:
+        """Tell whether one is likely to follow from another that agrees.
+
+        What only some members need follows from what all have, and from what comes before it.
+        """
+        needed = self.candidates[base].values.keys() - self.candidates[base].spare
+        if wanted.keys() == needed:
+            return len(needed) == self.members or not self.candidates[number].setting
+        return len(needed) == self.members and len(set(wanted.values())) > 1 and base < number
+
+    def _needed(self, number: int, values: Mapping[int, int]) -> dict[int, int]:
+        """Return the values of the members that need one."""
+        return {member: value for member, value in values.items() if member not in self.candidates[number].spare}
 
     def _arithmetic(self, number: int) -> Iterator[Relation]:
         item, numbers = self.candidates[number], self.numbers[number]
@@ -238,6 +252,8 @@ class _Search:
 
     def _comparisons(self, number: int) -> Iterator[Relation]:
         flags = self.candidates[number].values
+        if len(flags.keys() - self.candidates[number].spare) < min(self.members, _FEW):
+            return  # two widths agree or differ by chance
         sizes = [base for base, item in self._bases(number) if self.numbers[base] and item.is_width]
         for position, left in enumerate(sizes):
             for right in sizes[position + 1 :]:

@@ -21,29 +21,17 @@ from graphnas.codegen.known import known
 from graphnas.codegen.lowering import FALSE, FLAG, NONE, TRUE, ClassLowering
 from graphnas.codegen.relations import WIDTHS, Candidate, Relation, relations
 from graphnas.codegen.repeats import unfold
+from graphnas.codegen.settings import Setting, settings_of_class
 from graphnas.codegen.syntax import Function, Parameter, Tree
 from graphnas.codegen.template import Column, Site, weight
+from graphnas.ir.module import Definition
 
 _MODULE_ATTRIBUTES = frozenset(dir(nn.Module()))
+_ROUNDS = 8
+"""Most times that a class is settled, each time with the names that its last form has for what members differ in."""
+
 _SMALL = 8
 """Whole numbers below mean too many things to be one parameter when they agree by chance."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the user has a name for: its value for each member."""
-
-    name: str
-    values: Mapping[int, Tree]
-
-    @property
-    def is_telling(self) -> bool:
-        """Whether members differ in it."""
-        return len(dict.fromkeys(self.values.values())) > 1
-
-    def fits(self, values: Mapping[int, Tree]) -> bool:
-        """Tell whether it has these values."""
-        return all(self.values[member] == value for member, value in values.items())
 
 
 class _Use(NamedTuple):
@@ -83,6 +71,7 @@ def settle(
     attributes: Iterable[str],
     lacks: Callable[[int, str], bool],
     settings: Sequence[Setting] = (),
+    definitions: Sequence[Definition] = (),
 ) -> Settled:
     """Return the class of a template.
 
@@ -94,11 +83,25 @@ def settle(
         attributes: Names that are not set on the module, since what it derives from does.
         lacks: Tells whether an attribute that a member inherits is None.
         settings: What the user calls what members differ in.
+        definitions: The members among others, each under its number. Given them, the class is one that comes out the
+            same when it is traced again: it is settled until it does, or until what comes out repeats itself.
     """
     lowered = ClassLowering(functions, sum(1 << number for number in members), lacks).functions
     own = {number: weights[number] for number in members}
-    here = [Setting(item.name, {number: item.values[number] for number in members}) for item in settings]
-    return _Settling(lowered, own, taken, attributes, [item for item in here if item.is_telling]).run()
+    found = [_Settling(lowered, own, taken, attributes, settings).run()]
+    if not definitions or not found[0].parameters:
+        return found[0]
+    known_to = {number: definitions[number] for number in members}
+    while len(found) < _ROUNDS:
+        told = settings_of_class(found[-1].parameters, found[-1].values, known_to)
+        again = _Settling(lowered, own, taken, attributes, told).run()
+        if again == found[-1]:
+            return again
+        if again in found:
+            # Whichever of these is traced, all are met again.
+            return min(found[found.index(again) :], key=lambda item: (size(item), repr(item.functions)))
+        found.append(again)
+    return found[-1]
 
 
 class _Settling:
@@ -112,7 +115,8 @@ class _Settling:
     ) -> None:
         self.functions = functions
         self.weights = weights
-        self.settings = settings
+        here = [Setting(item.name, {number: item.values[number] for number in weights}) for item in settings]
+        self.settings = [item for item in here if item.is_telling]
         self.uses: list[_Use] = []
         attributes: dict[str, None] = dict.fromkeys(function.name for function in functions)
         variables: dict[str, None] = {}

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphnas.codegen import names, syntax
+from graphnas.codegen import syntax
 from graphnas.codegen.constructor import CONTAINERS, Calls, Constructor, forget_children, used_calls
 from graphnas.codegen.forward import forward_method
 from graphnas.codegen.grouping import children
-from graphnas.codegen.literals import Literals
 from graphnas.codegen.merge import Merger
-from graphnas.codegen.settle import Setting, Settled, settle, size
+from graphnas.codegen.settings import settings_of_group
+from graphnas.codegen.settle import Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, generalise, plain, skeleton, weight, with_site
+from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
 from graphnas.errors import GraphNASError
 from graphnas.ir.leaves import built_on_meta
-from graphnas.ir.literal import Symbol
 from graphnas.ir.lru import LRU
 from graphnas.ir.module import Definition
 
@@ -73,14 +72,12 @@ class Variant:
     Attributes:
         members: Their numbers in the group.
         functions: The template of their methods.
-        settled: What comes of it.
-        size: How many syntax nodes that has.
+        size: How many syntax nodes the class and the calls of its constructor have.
         structures: How many structures were merged into it.
     """
 
     members: Sequence[int]
     functions: tuple[Function, ...]
-    settled: Settled
     size: int
     structures: int = 1
 
@@ -123,7 +120,7 @@ class Group:
         self.calls = calls
         self.classes = classes
         self.taken = taken
-        self.settings = _settings(definitions)
+        self.settings = settings_of_group(definitions)
 
     def variants(self) -> Iterator[tuple[Tree, Variant]]:
         """Yield the members that share a class, and what that derives from."""
@@ -140,7 +137,12 @@ class Group:
 
     def alone(self, member: int, base: Tree) -> Variant:
         """Return a definition that shares its class with nobody after all, as it is written where others never were."""
-        return self._settled([member], self._written(self.definitions[member], is_single=True).functions, base)
+        return self._sized([member], self._written(self.definitions[member], is_single=True).functions, base)
+
+    def settled(self, variant: Variant, base: Tree) -> Settled:
+        """Return the class of a variant."""
+        known = (self.taken, inherited(base.text), self._lacks, self.settings, self.definitions)
+        return settle(variant.functions, variant.members, self.weights, *known)
 
     def _written(self, definition: Definition, *, is_single: bool) -> _Written:
         """Return the methods that a definition alone would have, and what they have in common with others."""
@@ -155,25 +157,24 @@ class Group:
         return found
 
     def _variant(self, members: list[int], written: Sequence[_Written], base: Tree) -> Variant:
-        named = tuple((item.name, *(item.values[number] for number in members)) for item in self.settings)
         who = tuple((number, self.weights[number], item) for number, item in zip(members, written, strict=True))
-        key = (who, base, named, self.taken)
+        key = (who, base, self.taken)
         found = _VARIANTS.get(key)
         if found is None:
             functions = []
             for alike in zip(*(item.functions for item in written), strict=True):
                 body = generalise([syntax.block(item.body) for item in alike], members)
                 functions.append(alike[0]._replace(body=body.parts))
-            found = self._settled(members, tuple(functions), base)
+            found = self._sized(members, tuple(functions), base)
             _VARIANTS.put(key, found)
         return found
 
-    def _settled(
+    def _sized(
         self, members: Sequence[int], functions: tuple[Function, ...], base: Tree, structures: int = 1
     ) -> Variant:
-        attributes = inherited(base.text)
-        settled = settle(functions, members, self.weights, self.taken, attributes, self._lacks, self.settings)
-        return Variant(members, functions, settled, size(settled) + _NEW_CLASS, structures)
+        """Return a variant with its size, the user's names left out: which classes there are must not hang on them."""
+        settled = settle(functions, members, self.weights, self.taken, inherited(base.text), self._lacks)
+        return Variant(members, functions, size(settled) + _NEW_CLASS, structures)
 
     def _add(self, variants: list[Variant], new: Variant, base: Tree) -> None:
         """Merge a variant into the class where that saves most, or make it one of its own."""
@@ -194,16 +195,16 @@ class Group:
         others = {item.name: item for item in right.functions}
         if base != _MODULE and ("forward" in others) is not any(item.name == "forward" for item in left.functions):
             return None  # the one without inherits the forward of its base, and must not get that of the other
+        members = sorted([*left.members, *right.members])
         functions: list[Function] = []
         for mine in left.functions:
             other = others.pop(mine.name, None)
-            merger = Merger(self._defaults, base.text, optional=self._optional_inputs)
+            merger = Merger(self._defaults, base.text, optional=lambda name: self._optional_inputs(name, members))
             merged = mine if other is None else merger.function(mine, other, masks)
             if merged is None:
                 return None
             functions.append(merged)
-        members = sorted([*left.members, *right.members])
-        return self._settled(members, (*functions, *others.values()), base, left.structures + right.structures)
+        return self._sized(members, (*functions, *others.values()), base, left.structures + right.structures)
 
     def _lacks(self, member: int, name: str) -> bool:
         """Tell whether an attribute that a member inherits is None, as the bias of a layer without one."""
@@ -216,9 +217,10 @@ class Group:
         except GraphNASError:
             return False
 
-    def _optional_inputs(self, name: str) -> Mapping[int, Tree]:
-        """Return the optional inputs of a child that members have in common, by position."""
-        found = [item.children[name] for item in self.definitions if name in item.children]
+    def _optional_inputs(self, name: str, members: Sequence[int]) -> Mapping[int, Tree]:
+        """Return the optional inputs of a child that some members have in common, by position."""
+        own = [self.definitions[member].children for member in members]
+        found = [held[name] for held in own if name in held]
         calls = [self.calls.get(item.key) for item in found]
         kinds = {call.parts[0].text for call in calls if call is not None and call.parts[0].kind == "reference"}
         if len(kinds) != 1 or None in calls:
@@ -263,24 +265,6 @@ def _base(definition: Definition) -> Tree:
     if definition.base is not None:
         return syntax.reference(definition.base.target)
     return syntax.reference(f"torch.nn:{CONTAINERS.get(definition.kind, 'Module')}")
-
-
-def _settings(definitions: Sequence[Definition]) -> list[Setting]:
-    """Return what the user has a name for in all of some definitions, each by its number."""
-    found: list[Setting] = []
-    literals = Literals()
-    for name in definitions[0].settings:
-        values = [item.settings[name] for item in definitions if name in item.settings]
-        if len(values) < len(definitions) or not names.is_usable(name):
-            continue
-        if any(isinstance(value, Symbol) and not value.path.startswith("torch") for value in values):
-            continue  # the file does not import the user's classes to make no use of them
-        site = Site(name, "", 2)  # written as in a forward
-        written = {number: plain(literals.write(value, site)) for number, value in enumerate(values)}
-        found.append(Setting(name, written))
-        if all(isinstance(value, tuple) and len(set(value)) == 1 for value in values):  # `(7, 7)`, used as 7
-            found.append(Setting(name, {number: literals.write(value[0]) for number, value in enumerate(values)}))
-    return found
 
 
 def _is_alike(variant: Variant) -> bool:

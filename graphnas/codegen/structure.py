@@ -86,8 +86,9 @@ class _Planner:
                 variant = group.alone(variant.members[0], base)
             number = len(self.classes) + len(plans)
             first = definitions[variant.members[0]]
-            plans.append(ClassPlan(first.class_name, base, first, variant.settled.functions))
-            calls |= {definitions[item].key: construction(number, variant.settled, item) for item in variant.members}
+            settled = group.settled(variant, base)
+            plans.append(ClassPlan(first.class_name, base, first, settled.functions))
+            calls |= {definitions[item].key: construction(number, settled, item) for item in variant.members}
         return _Classes(tuple(plans), calls)
 
     def _needs_class(self, variant: Variant, definitions: Sequence[Definition]) -> bool:

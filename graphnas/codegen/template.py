@@ -118,7 +118,23 @@ def skeleton(function: Function) -> Function:
 def _skeleton(tree: Tree) -> Tree:
     if is_whole(tree):
         return _CONSTANT
-    return tree.with_parts(map(_skeleton, tree.parts)) if tree.parts else tree
+    if not tree.parts:
+        return tree
+    parts = [*map(_skeleton, tree.parts)]
+    return tree.with_parts(map(_with_tuple, parts) if takes_any_sequence(tree) else parts)
+
+
+def takes_any_sequence(call: Tree) -> bool:
+    """Tell whether a tree is the call of a function that makes no difference between a tuple and a list of numbers."""
+    return call.kind == "call" and call.parts[0].text.startswith(("torch:", "torch.nn.functional:"))
+
+
+def _with_tuple(argument: Tree) -> Tree:
+    """Return an argument of a skeleton, a list of constants as a tuple."""
+    if argument.kind == "keyword":
+        return argument._replace(parts=(_with_tuple(argument.parts[0]),))
+    is_list = argument.kind == "list" and all(item == _CONSTANT for item in argument.parts)
+    return argument._replace(kind="tuple") if is_list else argument
 
 
 _CONSTANT = Tree("literal", "?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -119,3 +120,66 @@ def test_who_needs_no_value_does_not_count_for_a_default() -> None:
     source = source_of(*(lambda w=widths: Stage(w) for widths in ((16,), (16, 24, 32), (16, 28, 36), (16, 26, 40))))
     assert "def __init__(self, out_features=None, layers_out_features=32):" in source
     assert "Stage(out_features=24)" in source
+
+
+class Body(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(in_channels, out_channels // 4)
+        self.expand = nn.Linear(out_channels // 4, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.expand(self.reduce(x))
+        return found
+
+
+class Unit(nn.Module):
+    """The width that its constructor takes is a multiple of the one that the generated constructor takes."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.resize_identity = in_channels != out_channels
+        self.body = Body(in_channels, out_channels)
+        if self.resize_identity:
+            self.identity = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = self.identity(x) if self.resize_identity else x
+        found: Tensor = self.body(x) + identity
+        return found
+
+
+class Units(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        for unit in self:
+            x = unit(x)
+        return x
+
+
+def test_what_was_known_by_another_name_is_found_again() -> None:
+    widths = (12, 32, 32, 48, 48, 80)
+    source = source_of(lambda: Units(*(Unit(*pair) for pair in itertools.pairwise(widths))))
+    assert "nn.Linear(in_channels, 4 * out_features) if resize_identity else None" in source
+
+
+class Gated(nn.Module):
+    """Two widths of it are equal, and so small that they may be so by chance."""
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        outer, inner, squeezed = widths
+        self.embed = nn.Linear(12, outer)
+        self.expand = nn.Linear(outer, inner)
+        self.reduce = nn.Linear(inner, squeezed)
+        self.excite = nn.Linear(squeezed, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.expand(self.embed(x))
+        gate: Tensor = self.excite(self.reduce(x)).sigmoid()
+        return x * gate
+
+
+def test_of_classes_that_come_out_by_turns_one_is_taken() -> None:
+    """A parameter for both makes a name that fits one of them only, and names for each fit both."""
+    source = source_of(*(lambda w=widths: Gated(w) for widths in ((11, 24, 4), (13, 36, 6), (14, 20, 8), (15, 28, 10))))
+    assert "def __init__(self, out_features, in_features, reduce_out_features):" in source

@@ -81,14 +81,20 @@ def settings_of(module: nn.Module) -> FrozenDict[Literal]:
     """
     found: dict[str, Literal] = {}
     for name, value in _arguments(module):
-        own = _named(name, value)
+        own = named_setting(name, value)
         for field, part in () if own else _fields(value):
-            own |= _named(field, part)
+            own |= named_setting(field, part)
         found |= own
+    return FrozenDict(found | attributes_of(module))
+
+
+def attributes_of(module: nn.Module) -> dict[str, Literal]:
+    """Return the attributes of a module that are settings."""
+    found: dict[str, Literal] = {}
     for name, value in vars(module).items():
         if name not in OF_TORCH and value is not None:
-            found |= _named(name, value)
-    return FrozenDict(found)
+            found |= named_setting(name, value)
+    return found
 
 
 def _arguments(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -124,7 +130,7 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
     yield from fields.items()
 
 
-def _named(name: str, value: Any) -> dict[str, Literal]:
+def named_setting(name: str, value: Any) -> dict[str, Literal]:
     """Return a setting under its name, nothing if it is no plain value or has no name that a parameter can have."""
     name = name.strip("_")
     if not name.isidentifier() or keyword.iskeyword(name):

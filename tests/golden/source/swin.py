@@ -231,7 +231,7 @@ class BasicLayer(nn.Module):
         blocks_drop_path,
         shift_size,
         window_size=4,
-        out_features=None,
+        downsample=True,
         depth=2,
     ):
         super().__init__()
@@ -268,9 +268,7 @@ class BasicLayer(nn.Module):
             ]
         )
         self.downsample = (
-            PatchMerging(out_features, input_resolution)
-            if out_features is not None
-            else None
+            PatchMerging(2 * dim, input_resolution) if downsample else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -298,7 +296,6 @@ class SwinTransformer(nn.Module):
                     drop_path=0.0,
                     blocks_drop_path=0.009090909090909092,
                     shift_size=2,
-                    out_features=96,
                 ),
                 BasicLayer(
                     dim=96,
@@ -307,7 +304,6 @@ class SwinTransformer(nn.Module):
                     drop_path=0.018181818181818184,
                     blocks_drop_path=0.02727272727272728,
                     shift_size=2,
-                    out_features=192,
                 ),
                 BasicLayer(
                     dim=192,
@@ -316,7 +312,6 @@ class SwinTransformer(nn.Module):
                     drop_path=0.03636363636363637,
                     blocks_drop_path=0.045454545454545456,
                     shift_size=0,
-                    out_features=384,
                     depth=6,
                 ),
                 BasicLayer(
@@ -327,6 +322,7 @@ class SwinTransformer(nn.Module):
                     blocks_drop_path=0.1,
                     shift_size=0,
                     window_size=2,
+                    downsample=False,
                 ),
             ]
         )
