@@ -8,11 +8,13 @@ trial has forked, or asks before it kills.
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import os
 import selectors
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,7 @@ from graphnas.errors import ExperimentError
 from graphnas.experiment.executors import worker
 from graphnas.experiment.executors.base import Ended, Event, Executor, Reported, Task, Workload
 from graphnas.experiment.executors.child import WorkerProcess
+from graphnas.experiment.executors.gpus import VISIBLE, GpuShares
 from graphnas.experiment.executors.log import TrialLog
 from graphnas.experiment.executors.memory import oom_kills
 from graphnas.experiment.trial import Metric, Outcome, TrialStatus
@@ -27,11 +30,16 @@ from graphnas.experiment.trial import Metric, Outcome, TrialStatus
 TERM_GRACE_S = 2.0
 """How long a trial may clean up between SIGTERM and SIGKILL when its time is up."""
 
+logger = logging.getLogger("graphnas.executors")
+
 _TICK_S = 0.1
+_ASK_AGAIN_S = 5.0
+_SAY_AGAIN_S = 60.0
 _CLOSE_GRACE_S = 0.5
 _MAX_RESTARTS = 3
 _STARTUP_BYTES = 8000
 _READS = 4
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
@@ -40,6 +48,7 @@ class _Slot:
 
     index: int
     process: WorkerProcess
+    environment: Mapping[str, str]
     is_ready: bool = False
     task: Task | None = None
     log: TrialLog | None = None
@@ -62,15 +71,30 @@ class ProcessExecutor(Executor):
     Args:
         concurrency: Number of workers.
         threads: Number of threads that torch may use in each; None shares the cores out evenly.
+        gpus: The GPUs to share out. A worker is started once there are enough for it; then it keeps them.
+        hide_gpus: Whether trials shall see no GPU at all.
         path: Folders in which workers look for modules first.
         has_main: Whether workers import the main script of this process.
     """
 
     def __init__(
-        self, concurrency: int, threads: int | None = None, *, path: Sequence[str] = (), has_main: bool = True
+        self,
+        concurrency: int,
+        threads: int | None = None,
+        *,
+        gpus: GpuShares | None = None,
+        hide_gpus: bool = False,
+        path: Sequence[str] = (),
+        has_main: bool = True,
     ) -> None:
-        self.concurrency = concurrency
+        self._missing = concurrency
+        """Number of workers that are still to be started."""
+        self._held: Task | None = None
+        """A trial that was submitted while there is no worker at all."""
+        self._gpus = gpus
+        self._asked_at = self._said_at = -math.inf
         self._threads = threads or max(1, _cores() // concurrency)
+        self._environment = dict.fromkeys(_THREAD_VARIABLES, str(self._threads)) | ({VISIBLE: ""} if hide_gpus else {})
         self._path = tuple(path)
         self._has_main = has_main
         self._selector = selectors.DefaultSelector()
@@ -80,19 +104,28 @@ class ProcessExecutor(Executor):
         self._looked_at = 0.0
 
     @property
+    def concurrency(self) -> int:  # type: ignore[override]  # it grows as GPUs become free
+        """Number of workers that there are, and at least one."""
+        return max(1, len(self._slots))
+
+    @property
     def running(self) -> int:
-        return sum(slot.task is not None for slot in self._slots)
+        return sum(slot.task is not None for slot in self._slots) + (self._held is not None)
 
     def open(self, load_workload: bytes | Workload) -> None:
         if not isinstance(load_workload, bytes):
             raise ExperimentError("the process executor takes the cloudpickle of the workload")
         self._workload = load_workload
-        for index in range(self.concurrency):
-            self._slots.append(_Slot(index, self._launch()))
-            self._listen_to(self._slots[-1])
+        if self._gpus is not None and self._gpus.capacity < self._missing:
+            logger.warning("%d trials can run at a time, as there are no GPUs for more", self._gpus.capacity)
+            self._missing = self._gpus.capacity
+        self._start_missing()
 
     def submit(self, task: Task) -> None:
         free = [slot for slot in self._slots if slot.task is None]
+        if not self._slots and self._held is None:
+            self._held = task
+            return
         if not free:
             raise ExperimentError(f"all {self.concurrency} slots are taken; wait until one is free")
         slot = next((slot for slot in free if slot.is_ready), free[0])
@@ -120,6 +153,8 @@ class ProcessExecutor(Executor):
                 self._looked_at = now
                 for slot in self._slots:
                     events += self._look_after(slot, now)
+                if self._missing and now - self._asked_at >= _ASK_AGAIN_S:
+                    self._start_missing()
         return events
 
     def request_stop(self, number: int) -> None:
@@ -140,14 +175,30 @@ class ProcessExecutor(Executor):
             self._bury(slot)
             if slot.log is not None:
                 slot.log.close()
-        self._slots = []
+        self._slots, self._held = [], None
         self._selector.close()
 
-    def _launch(self) -> WorkerProcess:
-        threads = str(self._threads)
-        variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    def _start_missing(self) -> None:
+        """Start the workers that are missing, as far as there are GPUs for them."""
+        while self._missing:
+            environment = {} if self._gpus is None else self._gpus.claim()
+            if environment is None:
+                break
+            self._slots.append(_Slot(len(self._slots), self._launch(environment), environment))
+            self._listen_to(self._slots[-1])
+            self._missing -= 1
+        self._asked_at = now = time.monotonic()
+        if self._missing and self._gpus is not None and now - self._said_at >= _SAY_AGAIN_S:
+            self._said_at = now
+            total = len(self._slots) + self._missing
+            logger.warning("%d of %d trials can run at a time: %s", len(self._slots), total, self._gpus.reason())
+        if self._held is not None and self._slots:
+            held, self._held = self._held, None
+            self.submit(held)
+
+    def _launch(self, environment: Mapping[str, str]) -> WorkerProcess:
         try:
-            return WorkerProcess(variables, self._path, has_main=self._has_main)
+            return WorkerProcess({**self._environment, **environment}, self._path, has_main=self._has_main)
         except OSError as error:
             raise ExperimentError(f"a worker process cannot be started: {error}") from error
 
@@ -262,7 +313,7 @@ class ProcessExecutor(Executor):
                     f"a worker process ended before it had begun a trial: {_describe_exit(code, slot.oom_kills)[1]}\n"
                     f"{slot.startup.decode(errors='replace')}"
                 )
-        slot.process, slot.is_ready, slot.startup = self._launch(), False, b""
+        slot.process, slot.is_ready, slot.startup = self._launch(slot.environment), False, b""
         self._listen_to(slot)
         return events
 
