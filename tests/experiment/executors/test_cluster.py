@@ -1,11 +1,10 @@
-"""Trials on a real Ray of this machine, of one node and of several."""
+"""Trials on a real Ray of this machine."""
 
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
-import time
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,41 +12,32 @@ from typing import Any
 
 import pytest
 
-from graphnas.experiment.executors import Ended, Event, Reported, Task
+from graphnas.errors import ConfigError, ExperimentError
+from graphnas.experiment.executors import Ended, Task
 from graphnas.experiment.executors.cluster import RayExecutor
-from graphnas.experiment.trial import TrialStatus, current_trial, report_intermediate_result
+from graphnas.experiment.trial import current_trial
 from graphnas.testing.executors import ExecutorContract
+
+from .waiting import run_until
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 
+@pytest.fixture(scope="class")
+def running_ray() -> Iterator[None]:
+    """Start Ray once for several executors, which leave it as it is."""
+    ray: Any = importlib.import_module("ray")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    assert ray.is_initialized()
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("running_ray")
 class TestRayExecutor(ExecutorContract):
     def make(self, concurrency: int) -> RayExecutor:
-        return RayExecutor(concurrency, num_cpus=2)
-
-
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A cluster of this machine whose head runs no trials; this process is connected to it."""
-    ray: Any = importlib.import_module("ray")
-    found = importlib.import_module("ray.cluster_utils").Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    try:
-        ray.init(address=found.address, log_to_driver=False, logging_level="error")
-        yield found
-    finally:
-        ray.shutdown()
-        found.shutdown()
-
-
-def run_until(executor: RayExecutor, enough: Any, patience_s: float = 120) -> list[Event]:
-    events: list[Event] = []
-    deadline = time.monotonic() + patience_s
-    while not enough(events):
-        assert time.monotonic() < deadline, f"it never came to that; so far {events}"
-        events += executor.wait(0.5)
-    return events
+        return RayExecutor(concurrency)
 
 
 class Files:
@@ -66,74 +56,32 @@ class Files:
         return float(trial.checkpoint.read_text()) + float((trial.directory / "model.py").read_text())
 
 
-class OnNode:
-    """A workload that reports the process of the node's worker, then waits to be lost or, the second time, returns."""
-
-    def build(self, task: Task) -> None:
-        raise NotImplementedError
-
-    def evaluate(self, build_model: object) -> float:
-        report_intermediate_result(os.getpid())
-        while current_trial().decisions["waits"]:
-            time.sleep(0.01)
-        return 1.0
-
-
-def task(number: int, folder: Path, **decisions: Any) -> Task:
-    directory = folder / str(number)
-    directory.mkdir(exist_ok=True)
-    return Task(number, decisions, 0, directory)
-
-
-def is_running(number: float) -> bool:
-    return Path(f"/proc/{int(number)}").exists()
-
-
 def test_files_travel_both_ways_and_only_the_new_ones_back(tmp_path: Path) -> None:
-    given = task(0, tmp_path)
-    (given.directory / "model.py").write_text("2")
-    before = (given.directory / "model.py").stat().st_mtime_ns
+    directory = tmp_path / "0"
+    directory.mkdir()
+    (directory / "model.py").write_text("2")
+    before = (directory / "model.py").stat().st_mtime_ns
     (tmp_path / "checkpoint").write_text("40")
     with RayExecutor(1, num_cpus=1) as executor:
         executor.open(pickle.dumps(Files()))
-        executor.submit(Task(0, {}, 0, given.directory, parent=7, checkpoint=tmp_path / "checkpoint"))
-        events = run_until(executor, lambda events: events)
-    (event,) = events
+        executor.submit(Task(0, {}, 0, directory, parent=7, checkpoint=tmp_path / "checkpoint"))
+        (event,) = run_until(executor, lambda events: events)
     assert isinstance(event, Ended)
     assert event.outcome.metric == 42, event.outcome
-    assert (given.directory / "model.py").stat().st_mtime_ns == before
-    assert (given.directory / "plots" / "loss.txt").read_text() == "falling"
-    assert (given.directory / "large").read_bytes() == b"x" * (9 << 20)
-    names = {path.name for path in given.directory.iterdir()}
-    assert names == {"model.py", "plots", "large", "empty"}
+    assert (directory / "model.py").stat().st_mtime_ns == before
+    assert (directory / "plots" / "loss.txt").read_text() == "falling"
+    assert (directory / "large").read_bytes() == b"x" * (9 << 20)
+    assert {path.name for path in directory.iterdir()} == {"model.py", "plots", "large", "empty"}
+    assert not importlib.import_module("ray").is_initialized(), "what the executor has started ends with it"
 
 
-def test_trials_of_a_killed_node_are_lost_and_no_others(tmp_path: Path, cluster: Any) -> None:
-    nodes = [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
-    with RayExecutor(2) as executor:
-        executor.open(pickle.dumps(OnNode()))
-        executor.submit(task(0, tmp_path, waits=True))
-        (first,) = run_until(executor, lambda events: events)
-        executor.submit(task(1, tmp_path, waits=True))
-        (second,) = run_until(executor, lambda events: events)
-        assert isinstance(first, Reported)
-        assert isinstance(second, Reported)
-        pids = {0: float(str(first.metric)), 1: float(str(second.metric))}
-        cluster.remove_node(nodes[0], allow_graceful=False)
-        (lost,) = run_until(executor, lambda events: events)
-        assert isinstance(lost, Ended)
-        assert lost.outcome.status is TrialStatus.LOST
-        assert lost.outcome.error.startswith("the node of the trial, or the worker there, is gone: ")
-        assert lost.outcome.intermediate == (pids[lost.number],)
-        assert executor.running == 1
-        assert is_running(pids[1 - lost.number]), "the other trial goes on"
-        cluster.add_node(num_cpus=1, include_dashboard=False)
-        executor.submit(task(lost.number, tmp_path, waits=False))
-        *_, again = run_until(executor, lambda events: any(isinstance(event, Ended) for event in events))
-        assert isinstance(again, Ended)
-        assert (again.number, again.outcome.status) == (lost.number, TrialStatus.COMPLETED)
-        assert is_running(pids[1 - lost.number])
-    deadline = time.monotonic() + 10
-    while any(is_running(pid) for pid in pids.values()):
-        assert time.monotonic() < deadline, "a trial has outlived its node or its executor"
-        time.sleep(0.05)
+def test_an_address_where_no_cluster_is_is_an_error() -> None:
+    executor = RayExecutor(1, address="127.0.0.1:1")
+    with pytest.raises(ExperimentError, match=r"training_service.address: there is no Ray at 127\.0\.0\.1:1"):
+        executor.open(b"")
+
+
+def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"'ray' needs Ray, which is not installed; pip install 'graphnas\[ray\]'"):
+        RayExecutor(1)
