@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
+import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ logger = logging.getLogger("graphnas.executors")
 
 _POLL_S = 20.0
 _CLOSE_S = 3.0
+_CONNECT_S = 10.0
 _SAY_AFTER_S = 10.0
 _SAY_AGAIN_S = 60.0
 
@@ -157,8 +161,10 @@ class RayExecutor(Executor):
             return
         here = {} if self._address is not None else {"include_dashboard": False, **self._cluster}
         try:
-            self._ray.init(address=self._address or "local", log_to_driver=False, logging_level="warning", **here)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            _check_reachable(self._address)
+            with _signals_kept():
+                self._ray.init(address=self._address or "local", log_to_driver=False, logging_level="warning", **here)
+        except (OSError, RuntimeError, ValueError) as error:
             raise ExperimentError(
                 f"training_service.address: there is no Ray at {self._address or 'this machine'}: {error}"
             ) from error
@@ -270,6 +276,24 @@ def _import_ray() -> Any:
             field="training_service_platform",
         ) from error
     return ray
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise an `OSError` where nobody listens; Ray itself would try for minutes."""
+    name, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if name and port.isdigit():
+        socket.create_connection((name, int(port)), timeout=_CONNECT_S).close()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the handler of SIGTERM, by which an experiment ends in good order; Ray would put its own there."""
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _check_version(version: str) -> None:

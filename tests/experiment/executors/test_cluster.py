@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import signal
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -57,6 +58,7 @@ class Files:
 
 
 def test_files_travel_both_ways_and_only_the_new_ones_back(tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     directory = tmp_path / "0"
     directory.mkdir()
     (directory / "model.py").write_text("2")
@@ -72,6 +74,7 @@ def test_files_travel_both_ways_and_only_the_new_ones_back(tmp_path: Path) -> No
     assert (directory / "plots" / "loss.txt").read_text() == "falling"
     assert (directory / "large").read_bytes() == b"x" * (9 << 20)
     assert {path.name for path in directory.iterdir()} == {"model.py", "plots", "large", "empty"}
+    assert signal.getsignal(signal.SIGTERM) is handler
     assert not importlib.import_module("ray").is_initialized(), "what the executor has started ends with it"
 
 
