@@ -17,7 +17,7 @@ from graphnas.experiment.config import RetiariiExeConfig
 from graphnas.experiment.console import RunConsole, print_summary
 from graphnas.experiment.engines import Space, TrialWork, pack_work
 from graphnas.experiment.evaluators import Evaluator
-from graphnas.experiment.executors import Executor, InProcessExecutor, ProcessExecutor
+from graphnas.experiment.executors import Executor, make_executor
 from graphnas.experiment.folders import TRIALS_NAME
 from graphnas.experiment.joint import JointSpace
 from graphnas.experiment.results import Results
@@ -138,16 +138,15 @@ def open_executor(config: RetiariiExeConfig, work: TrialWork, forms: dict[str, A
     """Return the executor that a configuration asks for, open.
 
     Raises:
+        ConfigError: This machine has not what it takes: Ray, or enough GPUs.
         ExperimentError: Workers cannot be started, or what they need cannot be sent to them.
     """
-    executor: Executor
-    if config.executor == "inprocess":
-        executor = InProcessExecutor()
-        executor.open(work)
-        return executor
-    executor = ProcessExecutor(config.trial_concurrency)
+    executor = make_executor(config)
     try:
-        executor.open(pack_work(work, **forms))
+        if executor.runs_here:
+            executor.open(work)
+        else:  # other machines have no script to load anew; what it defines travels
+            executor.open(pack_work(work, **({} if executor.is_remote else forms)))
     except BaseException:
         executor.close()
         raise

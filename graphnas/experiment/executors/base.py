@@ -86,6 +86,7 @@ class Executor(abc.ABC):
         runs_here: Whether `wait` runs the trials in the thread that calls it.
         is_isolated: Whether each trial has a process of its own. If not, a trial that crashes or is killed takes the
             experiment with it, one that hangs in C code cannot be ended, and what it forks is its own affair.
+        is_remote: Whether trials may run on machines that have none of the files of this one.
         on_report: Where `runs_here`: called with each report at once, so that the trial can still be stopped; `wait`
             then leaves it out. Raises nothing.
     """
@@ -93,6 +94,7 @@ class Executor(abc.ABC):
     concurrency: int
     runs_here: bool = False
     is_isolated: bool = True
+    is_remote: bool = False
     on_report: Callable[[Reported], None] | None = None
 
     @property

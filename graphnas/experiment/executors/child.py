@@ -133,7 +133,7 @@ def _preparation(has_main: bool) -> dict[str, Any]:
     """Return what `multiprocessing.spawn.prepare` makes the new process like this one with."""
     data = spawn.get_preparation_data("graphnas-worker")
     data["authkey"] = bytes(data["authkey"])  # a class that refuses to be pickled
-    if not has_main:
+    if not has_main or not Path(data.get("init_main_from_path", __file__)).is_file():  # a notebook has none
         data = {key: value for key, value in data.items() if not key.startswith("init_main")}
     del data["sys_path"]  # the process has it already, behind the folders of its own
     return data

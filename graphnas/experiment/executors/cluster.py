@@ -66,6 +66,8 @@ class RayExecutor(Executor):
         ConfigError: Ray is not installed.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         concurrency: int,
