@@ -199,25 +199,27 @@ def pack_work(
             f"the model space or the evaluator cannot be sent to worker processes: {type(reason).__name__}: {reason}; "
             "create what cannot be pickled inside the evaluator's function, or set executor='inprocess'"
         )
-    return pickle.dumps(_Packed(**pickles))
+    return pickle.dumps(_Packed(**pickles, reason="" if reason is None else f"{type(reason).__name__}: {reason}"))
 
 
 class _Packed:
     """Both pickles of a work; unpickles to the work itself."""
 
-    def __init__(self, by_name: bytes | None, by_value: bytes | None) -> None:
+    def __init__(self, by_name: bytes | None, by_value: bytes | None, reason: str) -> None:
         self.by_name = by_name
         self.by_value = by_value
+        self.reason = reason
 
-    def __reduce__(self) -> tuple[Callable[..., TrialWork], tuple[bytes | None, bytes | None]]:
-        return _unpack, (self.by_name, self.by_value)
+    def __reduce__(self) -> tuple[Callable[..., TrialWork], tuple[bytes | None, bytes | None, str]]:
+        return _unpack, (self.by_name, self.by_value, self.reason)
 
 
-def _unpack(by_name: bytes | None, by_value: bytes | None) -> TrialWork:
+def _unpack(by_name: bytes | None, by_value: bytes | None, reason: str) -> TrialWork:
     try:
         parts = pickle.loads(by_name if by_name is not None else by_value or b"")
-    except (AttributeError, ImportError):  # a name that only the parent has
+    except (AttributeError, ImportError) as error:  # a name that only the parent has
         if by_name is None or by_value is None:
+            error.add_note(f"It cannot be sent without that name either: {reason}" if reason else "")
             raise
         parts = pickle.loads(by_value)
     engine, space, evaluator = parts

@@ -192,22 +192,33 @@ def model_wrapper(cls: _M) -> _M:
 
     @wraps(construct)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the constructor
-        if vars(self).get(RECORD) is None:
-            vars(self)[RECORD] = Record(type(self))
-        record = vars(self)[RECORD]
-        if type(self) is cls:
-            record.args, record.kwargs = args, kwargs
-        nested = _ACTIVE.get() is not None
-        with ModelNamespace.enter(), recording():
-            recorder = _ACTIVE.get()
-            if recorder is not None and not nested:
-                recorder.modules.append(weakref.ref(self))
-            with _explained():
-                construct(self, *args, **kwargs)
+        _construct(cls, construct, self, args, kwargs)
 
     cls.__init__ = __init__  # type: ignore[method-assign]  # what a decorator of constructors is for
     setattr(cls, _WRAPPED, True)
     return cls
+
+
+def _construct(
+    cls: type, construct: Callable[..., None], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Run the constructor that a wrapped class had.
+
+    A function of this module, as the constructor that calls it counts as one of the user's module: in a notebook it is
+    pickled by value, and what it refers to with it.
+    """
+    if vars(module).get(RECORD) is None:
+        vars(module)[RECORD] = Record(type(module))
+    record = vars(module)[RECORD]
+    if type(module) is cls:
+        record.args, record.kwargs = args, kwargs
+    nested = _ACTIVE.get() is not None
+    with ModelNamespace.enter(), recording():
+        recorder = _ACTIVE.get()
+        if recorder is not None and not nested:
+            recorder.modules.append(weakref.ref(module))
+        with _explained():
+            construct(module, *args, **kwargs)
 
 
 @contextmanager
@@ -356,19 +367,26 @@ def _leaf_bases() -> tuple[type[nn.Module], ...]:
 def _seeing_through(construct: Callable[..., None], *, leaf: bool) -> Callable[..., None]:
     @wraps(construct)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the constructor
-        recorder = _ACTIVE.get()
-        if recorder is None:
-            construct(self, *args, **kwargs)
-            return
-        args = tuple(_resolved(arg) for arg in args)
-        kwargs = {name: _resolved(arg) for name, arg in kwargs.items()}
-        if leaf and is_leaf_class(type(self)):
-            with recorder.tape.paused():
-                construct(self, *args, **kwargs)
-        else:
-            construct(self, *args, **kwargs)
+        _construct_seeing_through(construct, leaf, self, args, kwargs)
 
     return __init__
+
+
+def _construct_seeing_through(
+    construct: Callable[..., None], leaf: bool, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Run the constructor of a leaf or a basic unit; apart from it for the reason of `_construct`."""
+    recorder = _ACTIVE.get()
+    if recorder is None:
+        construct(module, *args, **kwargs)
+        return
+    args = tuple(_resolved(arg) for arg in args)
+    kwargs = {name: _resolved(arg) for name, arg in kwargs.items()}
+    if leaf and is_leaf_class(type(module)):
+        with recorder.tape.paused():
+            construct(module, *args, **kwargs)
+    else:
+        construct(module, *args, **kwargs)
 
 
 @cache

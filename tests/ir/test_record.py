@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import pytest
 import torch
 from torch import Tensor, nn
@@ -318,6 +319,17 @@ def test_basic_unit_with_and_without_tag() -> None:
         pass
 
     assert [is_basic_unit(cls) for cls in (Unit, Open, Derived)] == [True, False, False]
+
+
+@pytest.mark.parametrize("decorator", [model_wrapper, basic_unit])
+def test_a_decorated_class_of_a_notebook_can_be_sent_by_value(decorator: Callable[[type], type]) -> None:
+    class Net(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(width, 1)
+
+    there = cloudpickle.loads(cloudpickle.dumps(decorator(Net)))
+    assert there(3).layer.in_features == 3
 
 
 def test_labels_are_numbered_by_nesting() -> None:
