@@ -6,7 +6,8 @@ and back (`architecture`) and the networks that they stand for (`network`).
 
 What they share is here: `database` and `query` read, `build` writes what a reader of files gives it in the terms of
 `layouts`, `catalogue` knows the benchmarks by name, and `cli` is `graphnas bench`. The readers of file formats in
-`formats` know nothing of benchmarks.
+`formats` know nothing of benchmarks. `search` puts a benchmark in the place of training, and `compare` lets strategies
+search it many times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`graphnas bench`: build, verify and list the databases of benchmarks.
+"""`graphnas bench`: build, verify and list the databases of benchmarks, and compare strategies on them.
 
 What the commands need is imported when they run, so that help comes at once.
 """
@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from graphnas.benchmarks.compare_cli import compare
 from graphnas.errors import GraphNASError
 
 _FAILED = 1
@@ -22,7 +23,7 @@ _C = TypeVar("_C", bound=Callable[..., Any])
 
 app = typer.Typer(
     name="bench",
-    help="Build, verify and list databases of NAS benchmarks.",
+    help="Build, verify and list databases of NAS benchmarks, and compare strategies on them.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -114,6 +115,9 @@ def ls(directory: Directory = None, as_json: Json = False) -> None:
         else:
             size = f"{item.size_bytes / 1e6:,.1f} MB"
             print(f"{item.name}: {item.path}, {size}, {item.trials:,} trials, from {', '.join(item.sources)}")
+
+
+app.command("compare")(_command(compare))
 
 
 def _print_json(data: Any) -> None:

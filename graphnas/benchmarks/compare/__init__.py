@@ -1,7 +1,7 @@
 """Comparing strategies on a benchmark: many searches with simulated time, a table and a chart of what came out.
 
 `contestants` reads which strategies take part, `run` is one search, `contest` all of them, `summary` what is said about
-them, `chart` how it is drawn.
+them, `report` and `chart` how it is shown.
 """
 
 from __future__ import annotations

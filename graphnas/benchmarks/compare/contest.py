@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ class Comparison:
         task: Name of the search task.
         budget_s: Simulated seconds of each search; None for no limit.
         max_trials: Number of trials of each search; None for no limit.
-        best_score: The best score that there is.
+        best_score: The best score that there is; NaN where the data has none.
         runs: The searches of each strategy, by its text, in the order of their seeds.
     """
 
@@ -59,7 +60,7 @@ class Comparison:
             "task": self.task,
             "budget_s": self.budget_s,
             "max_trials": self.max_trials,
-            "best_score": self.best_score,
+            "best_score": None if math.isnan(self.best_score) else self.best_score,
             "runs": {text: [_run_to_json(run) for run in runs] for text, runs in self.runs.items()},
         }
 

@@ -60,7 +60,7 @@ class SearchTask(abc.ABC):
     @property
     @abc.abstractmethod
     def best_score(self) -> float:
-        """The best score of all networks."""
+        """The best score of all networks; NaN where the data has none."""
 
     @abc.abstractmethod
     def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
