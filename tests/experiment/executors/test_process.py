@@ -15,11 +15,13 @@ import pytest
 
 import graphnas
 from graphnas.errors import ExperimentError
-from graphnas.experiment.executors import ProcessExecutor, Task
+from graphnas.experiment.executors import Ended, ProcessExecutor, Task
 from graphnas.experiment.executors import process as process_module
 from graphnas.experiment.trial import TrialStatus
 from graphnas.testing.behaviours import Behave
 from graphnas.testing.executors import ExecutorContract, run_behaviours
+
+from .waiting import run_until
 
 
 class TestProcessExecutor(ExecutorContract):
@@ -52,6 +54,43 @@ def test_a_worker_killed_as_the_memory_ran_out_is_no_crash(tmp_path: Path, monke
         outcome = run_behaviours(executor, tmp_path, ["killed"])["killed"].outcome
     assert outcome.status is TrialStatus.OOM
     assert outcome.error == "the worker was killed by the kernel, as memory ran out"
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group of the kernel in which there is little memory."""
+    group = Path("/sys/fs/cgroup/memory/graphnas-test")
+    try:
+        group.mkdir(exist_ok=True)
+        (group / "memory.limit_in_bytes").write_text(str(600 << 20))
+    except OSError:
+        pytest.skip("no control group can be made here")
+    yield group
+    group.rmdir()
+
+
+class Greedy:
+    """A workload that goes into a control group and takes more memory than there is."""
+
+    def __init__(self, group: Path) -> None:
+        self.group = group
+
+    def build(self, task: Task) -> None:
+        raise NotImplementedError
+
+    def evaluate(self, build_model: object) -> float:
+        (self.group / "cgroup.procs").write_text(str(os.getpid()))
+        taken = [b"x" * (64 << 20) for _ in range(20)]
+        return float(len(taken))
+
+
+def test_a_real_lack_of_memory_is_told_from_a_crash(tmp_path: Path, small_group: Path) -> None:
+    with ProcessExecutor(1) as executor:
+        executor.open(pickle.dumps(Greedy(small_group)))
+        executor.submit(Task(0, {}, 0, tmp_path))
+        (event,) = run_until(executor, lambda events: events)
+    assert isinstance(event, Ended)
+    assert event.outcome.status is TrialStatus.OOM, event.outcome
 
 
 def test_workers_that_never_get_ready_end_the_executor_with_what_they_printed(
