@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from perf.benchmarks import benchmarks
+from perf.commands import commands
 from perf.decoder import decoder
 from perf.line import Line
 from perf.mutants import mutants
@@ -35,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Line]]] = {
     "scaling": scaling,
     "trials": trials,
     "benchmarks": benchmarks,
+    "commands": commands,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -11,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
+from graphnas.experiment.tables import print_leaderboard
 from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus, default_metric
 
 _LINES_BEFORE_THINNING = 50
@@ -131,25 +130,11 @@ class RunConsole:
 
 def print_summary(lines: Sequence[str], top: Sequence[Trial]) -> None:
     """Print the leaderboard, if a trial has completed, and lines of text below it."""
-    console = _console()
     if top:
-        console.print(leaderboard(top))
+        print_leaderboard(top)
+    console = _console()
     for line in lines:
         console.print(Text(line), soft_wrap=True)
-
-
-def leaderboard(top: Sequence[Trial]) -> Table:
-    """Return a table of trials, the best first."""
-    table = Table(title="Leaderboard", title_justify="left")
-    for heading, justify in (("rank", "right"), ("trial", "right"), ("metric", "right"), ("time", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # a literal type lost in the loop
-    table.add_column("decisions", overflow="fold")
-    for rank, trial in enumerate(top, start=1):
-        metric = "" if trial.metric is None else f"{trial.metric:.6g}"
-        duration = "" if trial.duration_s is None else f"{trial.duration_s:.1f} s"
-        shown = ", ".join(f"{label}={json.dumps(value)}" for label, value in trial.decisions.items())
-        table.add_row(str(rank), str(trial.number), metric, duration, Text(shown))
-    return table
 
 
 def _console() -> Console:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -165,11 +166,25 @@ def change_config(description: Description, fields: Mapping[str, Any]) -> Retiar
     return config
 
 
-def resume_call(description: Description, folder: Path) -> str:
-    """Return the Python expression that continues an experiment."""
-    arguments = [repr(description.id if folder == experiments_home() / description.id else str(folder))]
-    arguments.extend(f"{name}=..." for name in missing_forms(description))
-    return f"graphnas.RetiariiExperiment.resume({', '.join(arguments)})"
+def address_of(description: Description, folder: Path) -> str:
+    """Return by what an experiment is found: its id, or the path of its folder where that is not the usual one."""
+    return description.id if folder == experiments_home() / description.id else str(folder)
+
+
+def how_to_resume(description: Description, folder: Path, field: str = "", value: int | str = "") -> str:
+    """Return the Python expression that continues an experiment and, where the shell can too, the command.
+
+    Args:
+        description: What the store holds.
+        folder: Its folder.
+        field: A field of the configuration that is to change, if any.
+        value: Its new value.
+    """
+    name, missing = address_of(description, folder), missing_forms(description)
+    arguments = [repr(name), *(f"{part}=..." for part in missing), *([f"{field}={value!r}"] if field else [])]
+    call = f"graphnas.RetiariiExperiment.resume({', '.join(arguments)})"
+    command = f"graphnas resume {shlex.quote(name)}{f' --set {field}={value}' if field else ''}"
+    return call if missing else f"{call}, or in a shell: {command}"
 
 
 def check_not_importing() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import signal
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from graphnas.experiment import description as describing
@@ -34,6 +36,9 @@ _SOURCES_S = 2.0
 """No further source is begun after this time, as a run that has ended is to return."""
 
 logger = logging.getLogger("graphnas.experiment")
+
+begun: list[Path] = []
+"""Folders of the experiments that this process has run, in the order of their beginnings."""
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Session:
         if self.config.log_level is not None:
             logging.getLogger("graphnas").setLevel(self.config.log_level.upper())
         self.strategy.bind(self.space.domains, self.config.seed)
+        begun.append(self.store.directory)
         started = time.monotonic()
         try:
             with contextlib.ExitStack() as stack:
@@ -121,16 +127,24 @@ class Session:
         shown = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
         name = f" ({self.config.experiment_name})" if self.config.experiment_name else ""
         ended = f"Experiment {stored.id}{name} ended after {seconds:.1f} s: {ending.reason.value}."
-        call = describing.resume_call(stored, self.store.directory)
         lines = [f"{ended} Trials: {shown}. Results are in {self.store.directory}"]
+        folder = self.store.directory
         if ending.reason is Reason.TRIAL_BUDGET:
-            lines.append(f"Continue with a larger budget: {call[:-1]}, max_trial_number={2 * sum(counts.values())})")
+            how = describing.how_to_resume(stored, folder, "max_trial_number", 2 * sum(counts.values()))
+            lines.append(f"Continue with a larger budget: {how}")
         elif ending.reason is Reason.TIME_BUDGET:
-            lines.append(f"Continue with a larger budget: {call[:-1]}, max_experiment_duration=...)")
+            budget = f"{2 * round(self.config.max_experiment_s or 1)}s"
+            how = describing.how_to_resume(stored, folder, "max_experiment_duration", budget)
+            lines.append(f"Continue with a larger budget: {how}")
         elif ending.reason in (Reason.SPACE_EXHAUSTED, Reason.STRATEGY_DONE):
-            lines.append(f"Next: experiment.export_top_models(formatter={'code' if kept else 'dict'!r})")
+            form = "code" if kept else "dict"
+            address = describing.address_of(stored, folder)
+            lines.append(
+                f"Next: experiment.export_top_models(formatter={form!r}), or in a shell: "
+                f"graphnas export {shlex.quote(address)} --format {form}"
+            )
         else:
-            lines.append(f"Resume: {call}")
+            lines.append(f"Resume: {describing.how_to_resume(stored, folder)}")
         print_summary(lines, top)
 
 

@@ -48,7 +48,7 @@ def unknown(field: str, known: Iterable[str], *, what: str = "field") -> ConfigE
     names = tuple(known)
     spellings = {name.rpartition(".")[2]: name for name in reversed(names)} | {name: name for name in names}
     near = [spellings[found] for found in get_close_matches(field, spellings, n=1)]
-    hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {listed(names)}"
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {listed(names)}" if names else "it takes none"
     return ConfigError(f"{field}: there is no such {what}; {hint}", field=field)
 
 

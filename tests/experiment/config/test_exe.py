@@ -12,7 +12,7 @@ from graphnas.experiment.config import BaseEngineConfig, LocalConfig, RayConfig,
     ("fields", "message"),
     [
         ({"trial_concurency": 2}, "trial_concurency: there is no such field; did you mean 'trial_concurrency'?"),
-        ({"zzz": 2}, "zzz: there is no such field; the fields are 'training_service'"),
+        ({"zzz": 2}, "zzz: there is no such field; expected one of 'training_service'"),
         ({"trial_concurrency": 0}, "trial_concurrency: expected a whole number of at least 1, got 0"),
         ({"trial_concurrency": True}, "trial_concurrency: expected a whole number of at least 1, got True"),
         ({"max_experiment_duration": "soon"}, "max_experiment_duration: expected a positive number of seconds"),
