@@ -104,7 +104,8 @@ class Results:
             raise ConfigError(
                 f"optimize_mode: expected 'maximize' or 'minimize', got {optimize_mode!r}", field="optimize_mode"
             )
-        mode = optimize_mode or next(iter(self.objectives.values()))
+        objectives = self.objectives
+        mode = optimize_mode or objectives.get("default") or next(iter(objectives.values()))
         return self.store.top(count, maximize=mode == "maximize")
 
     def pareto(self, objectives: Mapping[str, str] | None = None) -> TrialTable:

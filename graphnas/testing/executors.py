@@ -24,8 +24,8 @@ from typing import Any, ClassVar
 
 from graphnas.errors import ExperimentError
 from graphnas.experiment.executors.base import Executor, Reported, Task, Workload
-from graphnas.experiment.executors.log import LOG_NAME, MAX_LOG_BYTES
-from graphnas.experiment.trial import Outcome, TrialStatus
+from graphnas.experiment.executors.log import MAX_LOG_BYTES
+from graphnas.experiment.trial import LOG_NAME, Outcome, TrialStatus
 from graphnas.testing.behaviours import BEHAVIOURS, Behave, Unloadable
 
 PATIENCE_S = 300.0

@@ -110,7 +110,7 @@ class RetiariiExeConfig(Fields):
         max_trial_number: Number of trials, whatever their outcome, after which the run ends; None for no limit.
         max_experiment_duration: Time after which the run ends, in seconds or as `'10m'`, `'1h'`; summed over resumes.
         max_trial_duration: Time after which one trial is ended as TIMEOUT.
-        max_trial_silence: Time without a report after which one trial is ended as TIMEOUT.
+        max_trial_silence: Time without a report or any output after which one trial is ended as TIMEOUT.
         max_retries_lost: So many times a trial runs again that was lost with its worker's machine.
         keep_checkpoints: Of which trials checkpoints are kept: `'all'`, the `'last'`, or the best K as `'best:K'`.
         durable: Whether results also survive a loss of power, not only of the process; slower.

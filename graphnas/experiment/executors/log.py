@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-LOG_NAME = "log.txt"
+from graphnas.experiment.trial import LOG_NAME
+
 HEAD_BYTES = 1 << 20
 TAIL_BYTES = 1 << 20
 MAX_LOG_BYTES = HEAD_BYTES + 2 * TAIL_BYTES + 100

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphnas.experiment.executors.log import HEAD_BYTES, LOG_NAME, MAX_LOG_BYTES, TAIL_BYTES, TrialLog
+from graphnas.experiment.executors.log import HEAD_BYTES, MAX_LOG_BYTES, TAIL_BYTES, TrialLog
+from graphnas.experiment.trial import LOG_NAME
 
 
 def test_a_trial_that_prints_nothing_has_no_log_and_an_old_one_goes(tmp_path: Path) -> None:
