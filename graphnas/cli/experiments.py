@@ -1,4 +1,4 @@
-"""Commands that read what was run: `ls`, `show`, `view`, `export`; and `rm`.
+"""Commands that read what was run: `ls`, `show`, `view`, `export`; and `stop` and `rm`.
 
 None of them runs code of an experiment, unless `export --run-code` says so. What they do is in `reading`, which each
 imports when it is called, so that help comes at once.
@@ -96,6 +96,19 @@ def export(
     with reading.opened(experiment, home) as results:
         chosen = results.top(top, mode) if trial is None else [reading.trial_of(results.store, trial)]
         reading.export_trials(results, chosen, form, output, run_code=run_code, as_json=as_json)
+
+
+@command
+def stop(
+    experiment: Id,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the end.")] = 30,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """End an experiment that another process of this machine runs; `resume` continues it."""
+    from graphnas.cli import reading
+
+    reading.stop(experiment, home, timeout, as_json)
 
 
 @command

@@ -18,6 +18,7 @@ from graphnas.cli.output import human_output_aside, print_json
 from graphnas.errors import ConfigError, ExperimentError, StoreError
 from graphnas.experiment.folders import TRIALS_NAME, find_experiment, home_of, list_experiments, remove_experiment
 from graphnas.experiment.results import Results
+from graphnas.experiment.stopping import stop_experiment
 from graphnas.experiment.store import Reader
 from graphnas.experiment.summary import format_duration, format_time, state_of
 from graphnas.experiment.tables import one_line, print_table, shown
@@ -197,6 +198,24 @@ def export_trials(
         if constants is not None:
             print(f"graphnas: this source reads {constants}, which --output DIR copies beside it", file=sys.stderr)
         print(text.rstrip("\n"))
+
+
+def stop(identifier: str, home: str | None, timeout_s: float, as_json: bool) -> None:
+    """End a running experiment, and say how far it came.
+
+    Raises:
+        StoreError: There is none, it cannot be ended from here, or it does not end in time.
+    """
+    folder = find_experiment(identifier, home)
+    process = stop_experiment(folder, timeout_s)
+    with closing(Reader.read(folder)) as store:
+        form = described(Results(store))
+    if as_json:
+        print_json({**form, "stopped_process": process})
+    elif process is None:
+        print(f"{form['id']} is not running: {form['state']}")
+    else:
+        print(f"{form['id']} was ended (process {process}); continue it with graphnas resume {form['id']}")
 
 
 def remove(identifiers: Sequence[str], home: str | None, *, is_agreed: bool, as_json: bool) -> None:

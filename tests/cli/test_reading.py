@@ -104,6 +104,11 @@ def test_decisions_are_exported_without_code(graphnas: Commands, finished: str, 
     assert "the store could not keep its model" in error
 
 
+def test_what_does_not_run_need_not_be_stopped(graphnas: Commands, finished: str) -> None:
+    assert f"{finished} is not running: space exhausted" in graphnas("stop", finished).stdout
+    assert graphnas.json("stop", finished)["stopped_process"] is None
+
+
 @library.model_wrapper
 class Shifted(nn.Module):
     """Has a constant that is too large for source."""
@@ -149,7 +154,9 @@ def test_experiments_are_removed_when_that_is_agreed(graphnas: Commands, finishe
     assert "there is no experiment.db" in graphnas("rm", finished, "-y", code=3).stderr
 
 
-@pytest.mark.parametrize("command", ["ls", "show", "view", "export", "rm", "run", "resume", "trace", "draw", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["ls", "show", "view", "export", "stop", "rm", "run", "resume", "trace", "draw", "doctor"]
+)
 def test_every_command_has_help_and_json(graphnas: Commands, command: str) -> None:
     text = graphnas(command, "--help").stdout
     assert "--json" in text
