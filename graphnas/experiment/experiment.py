@@ -316,7 +316,7 @@ class RetiariiExperiment(PredecessorResults):
                 f"{' and '.join(missing)}: cannot be stored by name, as a lambda, a closure or a notebook's class; the "
                 f"experiment can be resumed only with resume(..., {', '.join(f'{name}=...' for name in missing)})",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         store = Store.create(config.folder(self.id), stored, durable=config.durable)
         self._space, self._stored = space, store

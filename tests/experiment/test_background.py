@@ -128,7 +128,7 @@ def test_a_viewed_experiment_gives_source_and_runs_no_code(
     printed = capsys.readouterr().out
     assert f"Experiment {run.id}: space exhausted, begun " in printed
     assert "Trials: 3 completed" in printed
-    assert "Leaderboard" in printed
+    assert "RANK  TRIAL  METRIC" in printed
     assert viewed.id == run.id
     assert viewed.trials() == run.trials()
     assert viewed.get_status() == "DONE"
