@@ -27,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
+    add_completion=False,  # it is mounted by the command line, which has one
 )
 
 Name = Annotated[str, typer.Argument(metavar="BENCHMARK", help="nasbench101, nasbench201 or nds.")]

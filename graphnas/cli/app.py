@@ -52,3 +52,11 @@ app.command("rm")(experiments.rm)
 app.command("trace")(models.trace)
 app.command("draw")(models.draw)
 app.command("doctor")(doctor.doctor)
+
+
+@app.command("bench", context_settings=_FORWARDS, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """Build, verify and list databases of benchmarks: see `graphnas bench --help`."""
+    from graphnas.benchmarks.cli import app as benchmarks  # an application of its own, loaded when it is asked for
+
+    benchmarks(args=context.args, prog_name="graphnas bench")

@@ -58,3 +58,9 @@ def test_the_doctor_looks_at_everything(graphnas: Commands, home: Path, tmp_path
     blocked.touch()
     text = graphnas("doctor", "--home", "/proc/nowhere", code=1).stdout
     assert "problem" in text
+
+
+def test_the_commands_of_benchmarks_are_mounted(graphnas: Commands, tmp_path: Path) -> None:
+    assert "Usage: graphnas bench" in graphnas("bench", "--help").stdout
+    assert "nasbench201" in graphnas("bench", "ls", "--dir", str(tmp_path)).stdout
+    assert "No such command 'lss'" in graphnas("bench", "lss", code=2).stderr

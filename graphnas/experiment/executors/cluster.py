@@ -22,9 +22,8 @@ from typing import Any
 from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment.executors import host
 from graphnas.experiment.executors.base import Ended, Event, Executor, Reported, Task, Workload
-from graphnas.experiment.executors.log import LOG_NAME
 from graphnas.experiment.executors.shipping import pack_sources
-from graphnas.experiment.trial import Metric, Outcome, TrialStatus
+from graphnas.experiment.trial import LOG_NAME, Metric, Outcome, TrialStatus
 from graphnas.version import __version__
 
 logger = logging.getLogger("graphnas.executors")
