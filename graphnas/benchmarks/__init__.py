@@ -1,4 +1,4 @@
-"""NAS-Bench-101, NAS-Bench-201 and NDS: published measurements of many architectures, and their spaces to search.
+"""NAS-Bench-101 and 201, NATS-Bench and NDS: published measurements of many architectures, and their spaces to search.
 
 One package for each benchmark: its tables (`schema`) and queries of them (`query`), the files that they are built from
 and what was published of them (`benchmark`), the names of its operations (`constants`), its architectures as decisions
@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["nasbench101", "nasbench201", "nds"]
+__all__ = ["nasbench101", "nasbench201", "natsbench", "nds"]
 
 
 def __getattr__(name: str) -> Any:

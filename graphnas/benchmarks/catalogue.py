@@ -13,7 +13,13 @@ from graphnas.benchmarks.database import BenchmarkDatabase
 from graphnas.benchmarks.layouts import Benchmark, Fact
 from graphnas.errors import BenchmarkError
 
-NAMES = ("nasbench101", "nasbench201", "nds")
+_PACKAGES = {
+    "nasbench101": "nasbench101",
+    "nasbench201": "nasbench201",
+    "natsbench_sss": "natsbench",
+    "nds": "nds",
+}
+NAMES = tuple(_PACKAGES)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def find(name: str) -> Benchmark:
     """
     if name not in NAMES:
         raise BenchmarkError(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}")
-    benchmark: Benchmark = import_module(f"graphnas.benchmarks.{name}.benchmark").BENCHMARK
+    benchmark: Benchmark = import_module(f"graphnas.benchmarks.{_PACKAGES[name]}.benchmark").BENCHMARK
     return benchmark
 
 

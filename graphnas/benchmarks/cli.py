@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,  # it is mounted by the command line, which has one
 )
 
-Name = Annotated[str, typer.Argument(metavar="BENCHMARK", help="nasbench101, nasbench201 or nds.")]
+Name = Annotated[str, typer.Argument(metavar="BENCHMARK", help="nasbench101, nasbench201, natsbench_sss or nds.")]
 Directory = Annotated[
     Path | None,
     typer.Option("--dir", help="Folder of the databases, else $GRAPHNAS_BENCHMARK_DIR, else the user's cache."),

@@ -83,15 +83,10 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
         Raises:
             BenchmarkError: There is no database, it is torn, or of another version.
         """
-        opened, path = self._opened, self.path
-        try:
-            status = os.stat(path)
-        except OSError:
-            raise self._missing() from None
-        key = (path, status.st_ino, status.st_mtime_ns)
-        if getattr(opened, "key", None) != key:
+        opened, key = self._opened, self._key()
+        if getattr(opened, "reading", None) != key:
             opened.connection = self.connect_file()
-            opened.key = key
+            opened.reading = key
         connection: sqlite3.Connection = opened.connection
         return connection
 
@@ -119,8 +114,24 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
             )
         return connection
 
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement of peewee's, on the file that lies there now."""
+        if not self.is_closed() and getattr(self._opened, "querying", None) != self._key():
+            self.close()
+        return super().execute_sql(*args, **kwargs)  # type: ignore[no-untyped-call]  # no stub
+
     def _connect(self) -> sqlite3.Connection:  # what peewee opens a database with
+        self._opened.querying = self._key()
         return self.connect_file()
+
+    def _key(self) -> tuple[Path, int, int]:
+        """Return what tells the file that lies there now from any other."""
+        path = self.path
+        try:
+            status = os.stat(path)
+        except OSError:
+            raise self._missing() from None
+        return path, status.st_ino, status.st_mtime_ns
 
     def _missing(self) -> BenchmarkError:
         return BenchmarkError(f"{self.path}: there is no database of {self.name}; {self._how()}")

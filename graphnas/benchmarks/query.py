@@ -93,7 +93,7 @@ class TrialQuery:
         include_intermediates: bool,
         database: BenchmarkDatabase,
     ) -> Iterator[dict[str, Any]]:
-        width, decode, json_fields = len(self._stats) + 1, msgspec.json.decode, self._json
+        width, decode, json_fields = len(self._stats) + 1, msgspec.json.Decoder().decode, self._json
         names, config_names = ["id", "config", *self._stats[1:]], self._config
         epochs, key = (self._mean_epochs, width) if mean else (self._epochs, 0)
         try:

@@ -59,6 +59,7 @@ def test_everything_can_be_had_as_json(table: Path) -> None:
     assert [(item["name"], item["size_bytes"] is None) for item in json.loads(out)] == [
         ("nasbench101", True),
         ("nasbench201", False),
+        ("natsbench_sss", True),
         ("nds", True),
     ]
     code, out, _ = run("build", "nasbench301", "--from", table, "--json")

@@ -11,7 +11,7 @@ import pytest
 
 from graphnas.benchmarks.build import build
 from graphnas.benchmarks.database import DIRECTORY_VARIABLE, benchmark_directory
-from graphnas.benchmarks.nasbench201 import Nb201TrialConfig, query_nb201_trial_stats
+from graphnas.benchmarks.nasbench201 import Nb201TrialConfig, Nb201TrialStats, query_nb201_trial_stats
 from graphnas.benchmarks.nasbench201.benchmark import BENCHMARK
 from graphnas.errors import BenchmarkError
 
@@ -45,8 +45,10 @@ def test_a_database_that_takes_the_place_of_another_is_seen(tmp_path: Path, monk
     built(tmp_path / "a", 1)
     reading = query_nb201_trial_stats(None, None, None)
     assert seeds() == [1]
+    assert [row.seed for row in Nb201TrialStats.select()] == [1]
     built(tmp_path / "a", 2)
     assert seeds() == [2]
+    assert [row.seed for row in Nb201TrialStats.select()] == [2]
     assert [row["seed"] for row in reading] == [1]  # begun before
     built(tmp_path / "b", 3)
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "b"))

@@ -1,8 +1,8 @@
 """Reads pickles of plain data and runs nothing that they name.
 
 A pickle is a program for a small machine. This is such a machine, of which every instruction that could reach code is
-left out: of the globals that a pickle names, the few of `_ALLOWED` stand for functions of this file, all others end the
-reading. Dictionaries, lists, tuples, sets, strings, bytes, numbers, and numbers of numpy come out, nothing else.
+left out. The few globals of `pickle_globals` may be named and stand for functions of ours; any other one ends it.
+Dictionaries, lists, tuples, sets, strings, bytes, numbers, and numbers of numpy come out, nothing else.
 
 It reads as a stream: `items` gives the entries of one large dictionary, one by one, and forgets each afterwards. So a
 file of gigabytes takes the memory of one entry, and four bytes for each object that was numbered for later use.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from graphnas.benchmarks.formats.pickle_globals import ALLOWED, Allowed, Dtype, checked_key
 from graphnas.errors import BenchmarkError
 
 _BLOCK = 1 << 18
@@ -33,23 +34,6 @@ _PICKLE_ERRORS = (IndexError, KeyError, TypeError, ValueError, OverflowError, st
 
 class Forgotten:
     """Stands for an object of an earlier entry, which is not kept."""
-
-
-class _Dtype:
-    """The type of a number of numpy."""
-
-    def __init__(self, code: str, *_: Any) -> None:
-        if type(code) is not str or code not in _NUMBERS:
-            raise ValueError("a number of numpy of an unknown type")
-        self.code = code
-        self.order = "<"
-
-
-class _Allowed:
-    """A global that a pickle may name, and what is done in its stead."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
 
 
 class PickleStream:
@@ -160,7 +144,7 @@ class PickleStream:
         while len(entries) - pending >= 2:
             key, value = entries[:2]
             del entries[:2]
-            yield _checked_key(key), value
+            yield checked_key(key), value
             del value
             self._memo.clear()
 
@@ -214,7 +198,7 @@ class PickleStream:
             if constant > len(self._constants):
                 self._constants.append(item)
             self._stack[-1] = self._constants[constant - 1]
-        elif isinstance(item, _Allowed | _Dtype):
+        elif isinstance(item, Allowed | Dtype):
             self._kept[index] = item
         else:
             self._memo[index] = item
@@ -235,31 +219,29 @@ class PickleStream:
             self._stack.append(self._kept.get(index, Forgotten()))
 
     def _global(self, module: Any, name: Any) -> None:
-        allowed = _ALLOWED.get((module, name)) if type(module) is str and type(name) is str else None
+        allowed = ALLOWED.get((module, name)) if type(module) is str and type(name) is str else None
         if allowed is None:
             raise self._refused(f"{module}.{name}"[:200])
         self._stack.append(allowed)
 
     def _reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if not isinstance(function, _Allowed) or type(arguments) is not tuple:
+        if not isinstance(function, Allowed) or type(arguments) is not tuple:
             raise self._refused(f"a call of {type(function).__name__}")
         self._stack.append(function.function(*arguments))
 
     def _build(self) -> None:
         state, item = self._stack.pop(), self._stack[-1]
-        if not isinstance(item, _Dtype):
+        if not isinstance(item, Dtype):
             raise self._refused(f"a state of {type(item).__name__}")
-        if state[1] not in ("<", ">", "|", "="):
-            raise ValueError("an unknown order of bytes")
-        item.order = "<" if state[1] in "|=" else state[1]
+        item.set_order(state)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is not dict or len(items) % 2:
             raise TypeError("expected keys and values for a dictionary")
         for place in range(0, len(items), 2):
-            target[_checked_key(items[place])] = items[place + 1]
+            target[checked_key(items[place])] = items[place + 1]
 
     def _append(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -271,7 +253,7 @@ class PickleStream:
         target = self._stack[-1]
         if type(target) is not set:
             raise TypeError("expected a set to add to")
-        target.update(map(_checked_key, items))
+        target.update(map(checked_key, items))
 
     def _tuple(self, count: int) -> None:
         items = tuple(self._stack[-count:])
@@ -289,63 +271,10 @@ class PickleStream:
         return BenchmarkError(f"{self.path}: at byte {self.offset:,}: is no pickle, or torn: {why}; get it again")
 
 
-def _checked_key(key: Any) -> Any:
-    """Return a key of a dictionary or set: text, a number, or a flat tuple of such, for it is hashed."""
-    parts = key if type(key) is tuple else (key,)
-    if any(type(part) not in (str, int, float, bool) for part in parts):
-        raise TypeError(f"expected text or numbers as a key, got {type(key).__name__}")
-    return key
-
-
 def _name(code: int) -> str:
     names = (known.name for known in pickletools.opcodes if known.code == chr(code))
     return next(names, f"0x{code:02x}")
 
-
-def _scalar(dtype: Any, data: Any) -> Any:
-    if not isinstance(dtype, _Dtype):
-        raise TypeError("expected the type of a number of numpy")
-    (value,) = struct.unpack(dtype.order + _NUMBERS[dtype.code], data)
-    return value
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise ValueError("expected bytes written as Latin-1")
-    return text.encode("latin-1")
-
-
-def _set(items: Any = ()) -> set[Any]:
-    return set(map(_checked_key, items))
-
-
-def _dictionary(items: Any = ()) -> dict[Any, Any]:
-    return {_checked_key(key): value for key, value in items}
-
-
-_NUMBERS = {
-    "f8": "d",
-    "f4": "f",
-    "f2": "e",
-    "i8": "q",
-    "i4": "i",
-    "i2": "h",
-    "i1": "b",
-    "u8": "Q",
-    "u4": "I",
-    "b1": "?",
-}
-"""Types of numpy's numbers to what `struct` calls them."""
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): _Allowed(_dictionary),
-    ("builtins", "set"): _Allowed(_set),
-    ("__builtin__", "set"): _Allowed(_set),
-    ("_codecs", "encode"): _Allowed(_encoded),
-    ("numpy", "dtype"): _Allowed(_Dtype),
-    ("numpy.core.multiarray", "scalar"): _Allowed(_scalar),
-    ("numpy._core.multiarray", "scalar"): _Allowed(_scalar),
-}
 
 _MARK, _SETITEMS = pickle.MARK[0], pickle.SETITEMS[0]
 

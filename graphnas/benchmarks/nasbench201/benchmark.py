@@ -8,8 +8,9 @@ from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
 from graphnas.benchmarks.layouts import Benchmark, Fact, Layout
-from graphnas.benchmarks.nasbench201 import archives, tables
-from graphnas.benchmarks.nasbench201.architecture import checked_arch
+from graphnas.benchmarks.nasbench201 import tables
+from graphnas.benchmarks.nasbench201.architecture import checked_arch, from_string
+from graphnas.benchmarks.nasbench201.archives import Space, file_layout, folder_layout
 from graphnas.benchmarks.nasbench201.constants import DATASETS, EPOCHS
 from graphnas.benchmarks.nasbench201.record import trial_config
 from graphnas.benchmarks.nasbench201.schema import (
@@ -50,14 +51,19 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     return trial_config(canonical_json(checked_arch(json_or_text(fields["arch"]))), dataset, epochs)
 
 
+_SPACE = Space(
+    "NAS-Bench-201",
+    EPOCHS,
+    lambda name, dataset, epochs: trial_config(canonical_json(from_string(name)), dataset, epochs),
+)
 BENCHMARK = Benchmark(
     database=DATABASE,
     title="NAS-Bench-201",
     models=(Nb201TrialConfig, Nb201TrialStats, Nb201IntermediateStats),
     extra_models=(Nb201Estimate,),
     layouts=(
-        Layout("NAS-Bench-201-v1_1-096897.pth", archives.recognise_file, archives.read_file),
-        Layout("the folder NATS-tss-v1_0-3ffb9-simple", archives.recognise_folder, archives.read_folder),
+        file_layout("NAS-Bench-201-v1_1-096897.pth", _SPACE),
+        folder_layout("the folder NATS-tss-v1_0-3ffb9-simple", _SPACE),
         Layout("published tables: nasbench201.csv.xz and others", tables.recognise, tables.read, merged=True),
         trial_table(Nb201TrialConfig, Nb201TrialStats, ("arch", "dataset", "num_epochs"), _checked),
     ),
