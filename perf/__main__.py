@@ -18,6 +18,7 @@ from rich.table import Table
 from perf.benchmarks import benchmarks
 from perf.commands import commands
 from perf.decoder import decoder
+from perf.driver import fleet, growth, listing
 from perf.line import Line
 from perf.mutants import mutants
 from perf.sampling import sampling
@@ -35,6 +36,9 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Line]]] = {
     "decoder": decoder,
     "scaling": scaling,
     "trials": trials,
+    "growth": growth,
+    "fleet": fleet,
+    "listing": listing,
     "benchmarks": benchmarks,
     "commands": commands,
 }
