@@ -73,6 +73,11 @@ class Engine(abc.ABC):
     def prepare(space: Space, decisions: Mapping[str, Any], directory: Path) -> Candidate:
         """Check decisions in the parent, and write what the worker needs to the trial's folder.
 
+        Args:
+            space: Where the decisions come from.
+            decisions: What the strategy asked for.
+            directory: The trial's folder; made by who writes to it.
+
         Raises:
             DecisionError: The decisions do not fit the space.
             MutationError: A mutator refused.
@@ -130,6 +135,7 @@ class GraphEngine(Engine):
 
         candidate = accepted(space, decisions)
         model = space.freeze(candidate)
+        directory.mkdir(parents=True, exist_ok=True)
         codegen.save(model, directory / SOURCE_NAME)
         return Candidate(candidate, {"class": model.name}, model.fingerprint)
 

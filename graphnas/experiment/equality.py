@@ -52,14 +52,14 @@ class EqualTrials:
         self._earlier: list[tuple[str, Reader]] = []
         for reader in earlier:
             description = reader.describe()
-            if evaluator is not None and description.evaluator == evaluator:
-                self._earlier.append((description.id, reader))
+            if evaluator is None or description.evaluator != evaluator:
+                reason = "it has another evaluator, or one of the two has no form in the store to be compared by"
+            elif not reader.has_keys():
+                reason = "it was run without Deduplication, so that nothing is known of its architectures"
             else:
-                logger.warning(
-                    "experiment %s: its results are not reused, as it has another evaluator, or one of the two has no "
-                    "form in the store by which they could be compared",
-                    description.id,
-                )
+                self._earlier.append((description.id, reader))
+                continue
+            logger.warning("experiment %s: its results are not reused: %s", description.id, reason)
         self._running: dict[str, int] = {}
         self._has_warned = False
 

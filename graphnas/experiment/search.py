@@ -9,7 +9,6 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 from graphnas.errors import EvaluationError, ExperimentError, StoreError
@@ -131,7 +130,8 @@ class Search:
         self._max_trial_s, self._max_silence_s = config.max_trial_s, config.max_silence_s
         self._equals = EqualTrials(store, space, earlier)
         maximize = strategy.optimize_mode == "maximize"
-        self._checkpoints = CheckpointKeeper(store.directory / "trials", config.keep_checkpoints, maximize=maximize)
+        self._trials = store.directory / "trials"
+        self._checkpoints = CheckpointKeeper(self._trials, config.keep_checkpoints, maximize=maximize)
         self._failures = Failures()
         self._running: dict[int, _Job] = {}
         self._following: dict[int, _Job] = {}
@@ -272,14 +272,16 @@ class Search:
     def _prepared(self, job: _Job) -> _Job:
         """Let the engine make a candidate of a job, and look whether it has to be run at all."""
         decisions = job.proposal.decisions
+        folder = self._trials / str(job.number)
         try:
-            job.candidate = self._engine.prepare(self._space, decisions, self._made_folder(job.number))
+            if not self._executor.runs_here:
+                folder.mkdir(parents=True, exist_ok=True)
+            job.candidate = self._engine.prepare(self._space, decisions, folder)
         except ExperimentError:
             raise
         except OSError as error:
             raise StoreError(
-                f"{self._folder(job.number)}: the folder of the trial cannot be written: {error}; what was written "
-                "before is intact"
+                f"{folder}: the folder of the trial cannot be written: {error}; what was written before is intact"
             ) from error
         except Exception as error:  # a mutator's own code may raise anything; the next candidate may be better
             job.candidate = Candidate(dict(decisions))
@@ -339,7 +341,7 @@ class Search:
             number=job.number,
             decisions=job.candidate.decisions,
             seed=self._seed(job.number),
-            directory=self._folder(job.number),
+            directory=self._trials / str(job.number),
             recipe=job.candidate.recipe,
             budget=job.proposal.budget,
             parent=parent,
@@ -457,14 +459,6 @@ class Search:
                 self._store.finish(job.number, outcome, self._elapsed_s())
 
     # Places and numbers
-
-    def _folder(self, number: int) -> Path:
-        return self._store.directory / "trials" / str(number)
-
-    def _made_folder(self, number: int) -> Path:
-        folder = self._folder(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
     def _seed(self, number: int) -> int:
         return derive_seed(self._config.seed, "trial", number)

@@ -20,12 +20,12 @@ from graphnas.experiment.console import RunConsole, print_summary
 from graphnas.experiment.engines import Space, TrialWork, pack_work
 from graphnas.experiment.evaluators import Evaluator
 from graphnas.experiment.executors import Executor, make_executor
-from graphnas.experiment.folders import TRIALS_NAME
+from graphnas.experiment.folders import TRIALS_NAME, find_experiment
 from graphnas.experiment.joint import JointSpace
 from graphnas.experiment.results import Results
 from graphnas.experiment.search import Ending, Reason, Search
 from graphnas.experiment.signals import Signals
-from graphnas.experiment.store import Store
+from graphnas.experiment.store import Reader, Store
 from graphnas.experiment.strategies import Strategy
 from graphnas.experiment.trial import SOURCE_NAME, Trial, TrialStatus
 
@@ -77,6 +77,7 @@ class Session:
         Raises:
             EvaluationError: No trial has completed; holds the first traceback.
             ExperimentError: Workers cannot be started.
+            StoreError: An experiment whose results are to be reused is not there.
             KeyboardInterrupt: The run was interrupted by Ctrl-C.
             SystemExit: The run was ended by SIGTERM; the code is 143.
         """
@@ -89,10 +90,11 @@ class Session:
         started = time.monotonic()
         try:
             with contextlib.ExitStack() as stack:
+                earlier = [stack.enter_context(contextlib.closing(reader)) for reader in self._earlier()]
                 signals = stack.enter_context(Signals())
                 executor = stack.enter_context(open_executor(self.config, work, self.forms))
                 console = stack.enter_context(self._console())
-                search = Search(self.store, self.space, self.strategy, executor, self.config, console, signals)
+                search = Search(self.store, self.space, self.strategy, executor, self.config, console, signals, earlier)
                 self._search = search
                 if self._is_stopping:
                     search.request_stop()
@@ -107,6 +109,11 @@ class Session:
             if ending.signal == signal.SIGTERM:
                 raise SystemExit(128 + signal.SIGTERM)
             raise KeyboardInterrupt
+
+    def _earlier(self) -> list[Reader]:
+        """Return the stores of the experiments whose results the strategy wants to reuse."""
+        home = self.config.experiment_working_directory
+        return [Reader.read(find_experiment(name, home)) for name in self.strategy.reuse]
 
     def _top(self, count: int) -> list[Trial]:
         return Results(self.store).top(count)

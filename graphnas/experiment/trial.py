@@ -150,6 +150,23 @@ class Trial:
         return row
 
 
+class _Folder:
+    """A field that holds a folder, which is made when it is asked for, as most trials write nothing."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: object, owner: type | None = None) -> Path:
+        if instance is None:
+            raise AttributeError(self._name)  # so that the field has no default
+        folder: Path = getattr(instance, self._name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def __set__(self, instance: object, folder: Path) -> None:
+        setattr(instance, self._name, folder)
+
+
 @dataclass
 class TrialContext:
     """What the code of a running trial may know about it.
@@ -158,8 +175,8 @@ class TrialContext:
         number: Number of the trial within its experiment, from 0.
         seed: Seed of this trial; Python's, numpy's and torch's generators were seeded with it.
         device: Where the trial should compute, such as `'cpu'` or `'cuda'`.
-        directory: The trial's own folder; exists, and what is written there is kept.
         decisions: Label to value.
+        directory: The trial's own folder, made when it is first asked for; what is written there is kept.
         budget: How much the trial may spend, in the unit of the strategy, such as epochs; None for as much as it wants.
         parent: Number of the trial whose checkpoint this one continues, or None.
         checkpoint: The file of that checkpoint; None where there is nothing to continue.
@@ -168,8 +185,8 @@ class TrialContext:
     number: int
     seed: int
     device: str
-    directory: Path
     decisions: dict[str, Any]
+    directory: _Folder = _Folder()  # a descriptor, which gives the field no default
     budget: float | None = None
     parent: int | None = None
     checkpoint: Path | None = None

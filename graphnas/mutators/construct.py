@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ class Construction:
         """
         with in_force(fixation), edits_in_force(self.edits):
             if is_model_wrapped(self.cls):  # it records itself, and numbers its labels from 1
-                with recording():
+                with recording() if self.args or self.kwargs else nullcontext():
                     args, kwargs = self._arguments_again()
                 module = self.cls(*args, **kwargs)
             else:

@@ -16,7 +16,17 @@ from graphnas.experiment.config import RetiariiExeConfig
 from graphnas.experiment.evaluators import FunctionalEvaluator
 from graphnas.experiment.experiment import RetiariiExperiment
 from graphnas.experiment.store import Store
-from graphnas.experiment.strategies import WAIT, Answer, Proposal, Random, RegularizedEvolution, Strategy
+from graphnas.experiment.strategies import (
+    WAIT,
+    Answer,
+    Chain,
+    Deduplication,
+    GridSearch,
+    Proposal,
+    Random,
+    RegularizedEvolution,
+    Strategy,
+)
 
 from . import samples
 from .samples import GridSpace, quick_config
@@ -234,3 +244,34 @@ def test_a_run_in_two_workers(tmp_path: Path) -> None:
     run = experiment()
     run.run(RetiariiExeConfig(trial_concurrency=2, max_trial_number=4, experiment_directory=str(tmp_path)))
     assert [row["status"] for row in run.trials()] == ["COMPLETED"] * 4
+
+
+def test_results_of_an_earlier_experiment_stand_in_for_equal_candidates(tmp_path: Path) -> None:
+    first = experiment(strategy=GridSearch(shuffle=False))
+    first.run(quick_config(tmp_path / "first", max_trial_number=3))
+    # What has no name in the store could be anything, so nothing of it is taken over.
+    named = RetiariiExperiment(
+        GridSpace(),
+        FunctionalEvaluator(samples.weights),
+        None,
+        Chain(GridSearch(shuffle=False), Deduplication(reuse=[str(tmp_path / "first")])),
+    )
+    named.run(quick_config(tmp_path / "second", max_trial_number=4))
+    # The first experiment did not look at architectures, so it has nothing to be compared by.
+    assert [row["reused_from"] for row in named.trials()] == [None] * 4
+    third = RetiariiExperiment(
+        GridSpace(),
+        FunctionalEvaluator(samples.weights),
+        None,
+        Chain(GridSearch(shuffle=False), Deduplication(reuse=[str(tmp_path / "second")])),
+    )
+    third.run(quick_config(tmp_path / "third", max_trial_number=5))
+    assert [row["reused_from"] for row in third.trials()] == [0, 1, 2, 3, None]
+    assert {row["reused_experiment"] for row in third.trials()} == {named.id, None}
+    with pytest.raises(StoreError, match="experiment 'nowhere': there is no"):
+        RetiariiExperiment(
+            GridSpace(),
+            FunctionalEvaluator(samples.weights),
+            None,
+            Chain(Random(), Deduplication(reuse=["nowhere"])),
+        ).run(quick_config(tmp_path / "fourth"))

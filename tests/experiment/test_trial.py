@@ -58,7 +58,7 @@ def test_outside_of_a_trial_reports_are_only_checked() -> None:
 
 
 def test_a_process_has_one_trial_at_a_time(tmp_path: Path) -> None:
-    context = TrialContext(4, 0, "cpu", tmp_path, {})
+    context = TrialContext(4, 0, "cpu", {}, tmp_path)
     with active_trial(context):
         assert current_trial() is context
         with pytest.raises(ExperimentError, match="trial 4 is running in this process"):
@@ -93,10 +93,10 @@ def test_a_trial_saves_and_continues_its_state(tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(model.parameters())
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    first = TrialContext(0, 0, "cpu", tmp_path, {})
+    first = TrialContext(0, 0, "cpu", {}, tmp_path)
     assert first.load_checkpoint() is None
     path = first.save_checkpoint({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, epoch=3)
-    second = TrialContext(1, 0, "cpu", tmp_path, {}, budget=9.0, parent=0, checkpoint=path)
+    second = TrialContext(1, 0, "cpu", {}, tmp_path, budget=9.0, parent=0, checkpoint=path)
     loaded = second.load_checkpoint()
     assert loaded is not None
     state, values = loaded

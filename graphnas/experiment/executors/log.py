@@ -38,6 +38,7 @@ class TrialLog:
         """Append what was printed; what a full disk does not take is left out, as it is no reason to end a trial."""
         with contextlib.suppress(OSError):
             if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("w+b", buffering=0)
             if self._size + len(data) > HEAD_BYTES + 2 * TAIL_BYTES:
                 data = self._shorten(self._file, data)

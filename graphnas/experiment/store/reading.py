@@ -186,6 +186,10 @@ class Reader:
         where = "WHERE key = ? AND status = ? AND metric IS NOT NULL ORDER BY number LIMIT 1"
         return next(self._trials(where, (key, TrialStatus.COMPLETED.value)), None)
 
+    def has_keys(self) -> bool:
+        """Whether any trial has a `key` by which it could be found."""
+        return self._version >= 2 and bool(self._rows("SELECT 1 FROM trial WHERE key IS NOT NULL LIMIT 1"))
+
     def intermediate(self, number: int) -> list[Metric]:
         """Return the intermediate metrics of a trial in the order of the reports."""
         query = "SELECT metric, metrics FROM intermediate WHERE trial = ? ORDER BY step"
