@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 
+from graphnas.experiment.config import RetiariiExeConfig
+from graphnas.experiment.evaluators import FunctionalEvaluator
 from graphnas.experiment.executors import Ended, Reported, Task
 from graphnas.experiment.executors.cluster import RayExecutor
+from graphnas.experiment.experiment import RetiariiExperiment
+from graphnas.experiment.strategies import Random
 from graphnas.experiment.trial import TrialStatus, current_trial, report_intermediate_result
 
+from ..samples import GridSpace
 from .waiting import run_until
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -89,3 +94,32 @@ def test_trials_of_a_killed_node_are_lost_and_no_others(tmp_path: Path, cluster:
     while any(is_running(pid) for pid in pids.values()):
         assert time.monotonic() < deadline, "a trial has outlived its node or its executor"
         time.sleep(0.05)
+
+
+def patient(build_model: object, diary: str) -> float:
+    """Write down that the trial has begun, and take long enough to be interrupted."""
+    with open(diary, "a") as lines:
+        lines.write(f"{current_trial().number}\n")
+    time.sleep(4)
+    return 1.0
+
+
+@pytest.mark.filterwarnings("ignore:base_model. cannot be stored:UserWarning")
+def test_an_experiment_runs_the_trial_of_a_killed_node_again_and_no_other(tmp_path: Path, cluster: Any) -> None:
+    nodes = [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
+    diary = tmp_path / "diary"
+    diary.touch()
+    evaluator = FunctionalEvaluator(patient, diary=str(diary))
+    run = RetiariiExperiment(GridSpace(), evaluator, strategy=Random(seed=1))
+    folder = tmp_path / "experiment"
+    run.start(RetiariiExeConfig("ray", trial_concurrency=2, max_trial_number=3, experiment_directory=folder))
+    deadline = time.monotonic() + 120
+    while len(diary.read_text().split()) < 2:
+        assert time.monotonic() < deadline, run.trials()
+        time.sleep(0.05)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    run.wait()
+    rows = run.trials()
+    assert [(row["number"], row["status"], row["metric"]) for row in rows] == [(n, "COMPLETED", 1.0) for n in range(3)]
+    begun = sorted(diary.read_text().split())
+    assert begun in (["0", "0", "1", "2"], ["0", "1", "1", "2"]), "the lost one twice, the others once"
