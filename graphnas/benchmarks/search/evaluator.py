@@ -20,8 +20,9 @@ class BenchmarkEvaluator(Evaluator):
     many epochs. One that the benchmark did not measure ends as INVALID.
 
     Args:
-        benchmark: Name of a search task: `nasbench101`, `nasbench201-cifar10`, `nasbench201-cifar100` or
-            `nasbench201-imagenet16-120`. The space of the experiment must be that of the task.
+        benchmark: Name of a search task: `nasbench101`, `nasbench201-cifar10`, `nasbench201-cifar100`,
+            `nasbench201-imagenet16-120`, or `nds-` with a proposer. The space of the experiment must be that of the
+            task.
         epochs: Length of the training of a trial; None for that of the task.
         metric: What the strategy is told; None for the validation accuracy.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from graphnas.benchmarks import nasbench101, nasbench201
+from graphnas.benchmarks import nasbench101, nasbench201, nds
 from graphnas.benchmarks.nasbench101.architecture import from_decisions as module_of
 from graphnas.benchmarks.nasbench101.constants import EPOCHS as EPOCHS_101
 from graphnas.benchmarks.nasbench101.network import space as space_101
@@ -15,6 +15,10 @@ from graphnas.benchmarks.nasbench201.architecture import from_decisions as cell_
 from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CIFAR100, IMAGENET16_120
 from graphnas.benchmarks.nasbench201.constants import EPOCHS as EPOCHS_201
 from graphnas.benchmarks.nasbench201.network import space as space_201
+from graphnas.benchmarks.nds.architecture import from_decisions as network_of
+from graphnas.benchmarks.nds.designs import CELL_DESIGNS, STAGED_DESIGNS
+from graphnas.benchmarks.nds.network import space as space_nds
+from graphnas.benchmarks.nds.schema import DATABASE as NDS_DATABASE
 from graphnas.benchmarks.search.task import Measured, SearchTask
 from graphnas.errors import BenchmarkError, UnknownArchitectureError
 from graphnas.mutators import ModelSpace
@@ -88,6 +92,56 @@ class NasBench201Task(SearchTask):
         return Measured(metric, _cost(lambda: self._table.cost_s(arch, self._searched, epochs)))
 
 
+class NdsTask(SearchTask):
+    """Search a design space of NDS on CIFAR-10: the test accuracy after the last of 100 epochs is told, and the score.
+
+    NDS measured samples of its spaces, so most networks of a space have no measurement. It held no images back to
+    validate on. An iteration is one of 128 images (arXiv 1905.13214, appendix).
+
+    Args:
+        proposer: Whose design space.
+        epochs: Length of the training.
+        metric: What a strategy is told.
+
+    Raises:
+        BenchmarkError: There is no database, or that length of training was not measured.
+    """
+
+    def __init__(self, proposer: str, epochs: int = 100, metric: str = "final_test_acc") -> None:
+        super().__init__(f"nds-{proposer}", epochs, metric, all_epochs=(100,), budget_s=None)
+        self.proposer = proposer
+        NDS_DATABASE.reader()  # what is missing is said here, not at the first trial
+
+    def space(self) -> ModelSpace:
+        return space_nds(self.proposer)
+
+    def score(self, decisions: Mapping[str, Any]) -> float | None:
+        return _found(lambda: self._record(decisions), "final_test_acc")
+
+    @cached_property
+    def best_score(self) -> float:
+        records = nds.query_nds_trial_stats(None, self.proposer, "random", None, None, "cifar10", reduction="mean")
+        return _best(records, "final_test_acc")
+
+    def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
+        record = self._record(decisions)
+        metric = _measured(record.get(self.metric), self, decisions, epochs)
+        return Measured(metric, record["iter_time"] * math.ceil(50_000 / 128) * epochs)
+
+    def _record(self, decisions: Mapping[str, Any]) -> dict[str, Any]:
+        model_spec, cell_spec = network_of(self.proposer, decisions)
+        found = nds.query_nds_trial_stats(
+            None, self.proposer, "random", model_spec, cell_spec, "cifar10", reduction="mean"
+        )
+        for record in found:
+            return record
+        raise UnknownArchitectureError(f"{self.name}: there is no measurement of {dict(decisions)}")
+
+
+def _of_proposer(proposer: str) -> Callable[..., SearchTask]:
+    return lambda **settings: NdsTask(proposer, **settings)
+
+
 def _of_dataset(dataset: str) -> Callable[..., SearchTask]:
     return lambda **settings: NasBench201Task(dataset, **settings)
 
@@ -95,6 +149,7 @@ def _of_dataset(dataset: str) -> Callable[..., SearchTask]:
 _TASKS: dict[str, Callable[..., SearchTask]] = {
     "nasbench101": NasBench101Task,
     **{f"nasbench201-{dataset}": _of_dataset(dataset) for dataset in _BUDGETS_S},
+    **{f"nds-{proposer}": _of_proposer(proposer) for proposer in (*CELL_DESIGNS, *STAGED_DESIGNS)},
 }
 
 
@@ -135,13 +190,13 @@ def _cost(look_up: Callable[[], float]) -> float | None:
         return None
 
 
-def _found(look_up: Callable[[], dict[str, Any]]) -> float | None:
+def _found(look_up: Callable[[], dict[str, Any]], column: str = "test_acc") -> float | None:
     try:
-        value = look_up()["test_acc"]
+        value = look_up()[column]
     except UnknownArchitectureError:
         return None
     return None if value is None else float(value)
 
 
-def _best(trials: Iterator[dict[str, Any]]) -> float:
-    return max((float(trial["test_acc"]) for trial in trials if trial["test_acc"] is not None), default=math.nan)
+def _best(trials: Iterator[dict[str, Any]], column: str = "test_acc") -> float:
+    return max((float(trial[column]) for trial in trials if trial[column] is not None), default=math.nan)

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
+from graphnas.benchmarks.build import build
 from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.nasbench101.architecture import to_decisions as decisions_101
+from graphnas.benchmarks.nasbench101.benchmark import BENCHMARK as BENCHMARK_101
 from graphnas.benchmarks.nasbench201.architecture import to_decisions
 from graphnas.benchmarks.nasbench201.constants import EDGES, NONE
+from graphnas.benchmarks.nds.architecture import to_decisions as decisions_nds
+from graphnas.benchmarks.nds.benchmark import BENCHMARK as BENCHMARK_NDS
 from graphnas.benchmarks.search import Measured, open_task, task_names
 from graphnas.errors import BenchmarkError, UnknownArchitectureError
+from tests.benchmarks.nds.jobs import archived, cell_net, job, staged_net
 
 
 def cell(**edges: str) -> dict[str, Any]:
@@ -60,3 +66,45 @@ def test_unknown_tasks_lengths_and_databases_are_refused(
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "empty"))
     with pytest.raises(BenchmarkError, match="there is no database of nasbench101; get"):
         open_task("nasbench101")
+
+
+def test_modules_of_nas_bench_101_are_found_under_any_numbering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "modules.csv"
+    table.write_text(
+        "arch,num_epochs,valid_acc,test_acc,training_time\n"
+        '"{""op1"": ""conv3x3-bn-relu"", ""op2"": ""maxpool3x3"", ""input1"": [0], '
+        '""input2"": [0], ""input3"": [1, 2]}",108,91,90,1100\n'
+        '"{""input1"": [0]}",108,,60,\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    build(BENCHMARK_101, [table])
+    task = open_task("nasbench101")
+    renumbered = {"op1": "maxpool3x3", "op2": "conv3x3-bn-relu", "input1": [0], "input2": [0], "input3": [2, 1]}
+    decisions = decisions_101(renumbered)
+    assert (task.measure(decisions), task.score(decisions)) == (Measured(91.0, 1100.0), 90.0)
+    assert (task.best_score, task.budget_s) == (90.0, None)
+    smallest = decisions_101({"input1": [0]})
+    with pytest.raises(UnknownArchitectureError, match="the data has no valid_acc of"):
+        task.measure(smallest)
+    assert open_task("nasbench101", metric="test_acc").measure(smallest) == Measured(60.0, None)
+
+
+def test_networks_of_nds_are_measured_where_they_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    bottlenecks = staged_net("res_bottleneck_block", bot_muls=[0.0, 0.25, 0.25, 0.25], num_gs=[1, 2, 1, 2])
+    files = {"Amoeba.json": [job(cell_net())], "ResNeXt-A.json": [job(bottlenecks)]}
+    build(BENCHMARK_NDS, [archived(files, tmp_path / "data.zip")])
+    task = open_task("nds-resnext-a")
+    model_spec = {**bottlenecks}
+    del model_spec["block_type"]
+    decisions = decisions_nds("resnext-a", model_spec)
+    measured = task.measure(decisions)
+    assert measured.metric == pytest.approx(93.27)
+    assert measured.cost_s == pytest.approx(0.281 * 391 * 100)
+    assert task.score(decisions) == task.best_score == pytest.approx(93.27)
+    assert open_task("nds-amoeba").best_score == pytest.approx(93.27)
+    with pytest.raises(UnknownArchitectureError, match="nds-resnext-a: there is no measurement"):
+        task.measure({**decisions, "depth_1": 1})
