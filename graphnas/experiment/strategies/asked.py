@@ -132,6 +132,5 @@ class Distinct(Strategy):
         return next((decisions for decisions in drawn if self._asked is None or decisions not in self._asked), None)
 
     def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
-        if self._asked is not None and self.domains.size is not None:
-            return self._asked.any_left()
-        return self._first_unseen(lambda: self._sample(rng))
+        found = self._first_unseen(lambda: self._sample(rng))
+        return self._asked.any_left() if found is None and self._asked is not None else found

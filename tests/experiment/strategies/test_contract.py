@@ -6,6 +6,10 @@ from collections.abc import Mapping
 
 from graphnas.experiment.strategies import (
     ASHA,
+    CMAES,
+    GP,
+    NSGA2,
+    TPE,
     Chain,
     Deduplication,
     Filter,
@@ -14,11 +18,14 @@ from graphnas.experiment.strategies import (
     Hyperband,
     LocalSearch,
     MedianStop,
+    PolicyBasedRL,
+    Proposal,
     Random,
     RegularizedEvolution,
     Retry,
     Strategy,
 )
+from graphnas.experiment.trial import Metric
 from graphnas.testing.strategies import StrategyContract
 
 
@@ -77,6 +84,44 @@ class TestASHA(StrategyContract):
 class TestHyperband(StrategyContract):
     def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
         return Hyperband(9, optimize_mode=optimize_mode, seed=seed)
+
+
+class TestTPE(StrategyContract):
+    is_exhaustive = True
+    asks = 14
+
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return TPE(optimize_mode, startup_trials=5, seed=seed)
+
+
+class TestGP(StrategyContract):
+    asks = 7
+
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return GP(optimize_mode, startup_trials=6, seed=seed)
+
+
+class TestCMAES(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return CMAES(optimize_mode, population_size=4, seed=seed)
+
+
+class TestPolicyBasedRL(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return PolicyBasedRL(5, 7, optimize_mode=optimize_mode, seed=seed)
+
+
+class TestNSGA2(StrategyContract):
+    is_exhaustive = True
+
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return NSGA2({"default": optimize_mode, "size": optimize_mode}, population_size=6, seed=seed)
+
+    def evaluate(self, proposal: Proposal) -> Metric | None:
+        metric = super().evaluate(proposal)
+        if not isinstance(metric, float):
+            return None
+        return {"default": metric, "size": -metric * metric % 7}
 
 
 class TestChainOfEverything(StrategyContract):
