@@ -109,7 +109,7 @@ class Distinct(Strategy):
     def ask(self) -> dict[str, Any] | None:
         if self._asked is not None and self._asked.is_all:
             return None
-        rng = self._next_rng()
+        rng = self.next_rng()
         decisions = self._first_unseen(lambda: self._propose(rng)) or self._any_unseen(rng)
         if decisions is not None and self._asked is not None:
             self._asked.add(decisions)
@@ -132,5 +132,5 @@ class Distinct(Strategy):
         return next((decisions for decisions in drawn if self._asked is None or decisions not in self._asked), None)
 
     def _any_unseen(self, rng: random.Random) -> dict[str, Any] | None:
-        found = self._first_unseen(lambda: self._sample(rng))
+        found = self._first_unseen(lambda: self.domains.sample(rng))
         return self._asked.any_left() if found is None and self._asked is not None else found

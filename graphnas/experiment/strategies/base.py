@@ -180,17 +180,17 @@ class Strategy(abc.ABC):
         for observation in told:
             self.tell(observation)
 
-    def _next_rng(self) -> random.Random:
-        """Return a generator for this ask alone, so that the state between two asks is one number."""
+    def next_rng(self) -> random.Random:
+        """Return a generator for this ask alone, so that the state between two asks is one number.
+
+        For subclasses, once in each `ask`.
+        """
         self._cursor += 1
         return random.Random(f"{self._root_seed}/{self._cursor}")
 
-    def _fitness(self, metric: float | None) -> float | None:
+    def fitness(self, metric: float | None) -> float | None:
         """Return a number of which more is better, whatever the mode; None for a failure."""
         return metric if metric is None or self.optimize_mode == "maximize" else -metric
-
-    def _sample(self, rng: random.Random) -> dict[str, Any]:
-        return self.domains.sample(rng)
 
 
 def decisions_key(decisions: Mapping[str, Any]) -> str:

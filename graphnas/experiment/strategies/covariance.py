@@ -29,7 +29,7 @@ class CMAES(Strategy):
 
     Args:
         optimize_mode: `'maximize'` or `'minimize'`.
-        population_size: Number of results in a generation; None is `4 + 3 ln n` for n numbers.
+        population_size: Number of results in a generation, at least 4; None is `4 + 3 ln n` for n numbers.
         sigma: Standard deviation at the beginning, where the range of every number is 1.
         seed: Seed of all random choices; None takes one that derives from the experiment's.
 
@@ -49,7 +49,7 @@ class CMAES(Strategy):
     ) -> None:
         super().__init__(optimize_mode=optimize_mode, seed=seed)
         self.population_size = (
-            None if population_size is None else checks.whole("population_size", population_size, least=2)
+            None if population_size is None else checks.whole("population_size", population_size, least=4)
         )
         self.sigma = checks.number("sigma", sigma, above=0)
         self._encoding = Encoding(self.domains)
@@ -75,7 +75,7 @@ class CMAES(Strategy):
         return decisions
 
     def tell(self, observation: Observation) -> None:
-        fitness = self._fitness(observation.metric)
+        fitness = self.fitness(observation.metric)
         drawn = self._open.get(digest(observation.decisions))
         generation, vector = drawn.pop(0) if drawn else (-1, None)
         if not drawn:
@@ -134,7 +134,7 @@ class CMAES(Strategy):
             decisions = self._encoding.decode([*vector[: self._width], *self._mask])
             if self.domains.allows(decisions, complete=True):
                 return vector, decisions
-        decisions = self._sample(rng)
+        decisions = self.domains.sample(rng)
         encoded = self._encoding.encode(decisions)[: self._width]
         vector[: self._width] = encoded
         return vector, decisions

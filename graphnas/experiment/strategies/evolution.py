@@ -97,12 +97,12 @@ class RegularizedEvolution(Distinct):
     def tell(self, observation: Observation) -> None:
         if observation.metric is None and self.on_failure == "ignore":
             return
-        fitness = self._fitness(observation.metric)
+        fitness = self.fitness(observation.metric)
         self._population.append((-math.inf if fitness is None else fitness, observation.decisions))
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         if self._cursor <= self.population_size or not self._population:
-            return self._sample(rng)
+            return self.domains.sample(rng)
         parent = self._pick(rng)
         if self.crossover:
             parent = self.domains.crossover(parent, self._pick(rng), rng)
@@ -119,4 +119,4 @@ class RegularizedEvolution(Distinct):
             return dict(parent)
         chosen = [label for label in mutable if rng.random() < self.mutation_prob] or [rng.choice(mutable)]
         child = self.domains.vary(parent, chosen, rng)
-        return self._sample(rng) if child is None else child
+        return self.domains.sample(rng) if child is None else child

@@ -100,7 +100,7 @@ class _SuccessiveHalving(Strategy):
             )
         if len(self._budgets) > 1:
             self._bracket_of[observation.number] = bracket
-        fitness = self._fitness(observation.metric)
+        fitness = self.fitness(observation.metric)
         if fitness is not None:
             self._rungs[bracket][budgets.index(observation.budget)].add(
                 fitness,

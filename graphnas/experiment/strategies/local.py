@@ -58,7 +58,7 @@ class LocalSearch(Strategy):
     def ask(self) -> dict[str, Any] | None:
         if self._asked.is_all:
             return None
-        rng = self._next_rng()
+        rng = self.next_rng()
         decisions = None
         if self._starts == 0 and self._best is not None:
             if self._center is None or self._best[0] > self._center[0]:
@@ -74,7 +74,7 @@ class LocalSearch(Strategy):
         return decisions
 
     def tell(self, observation: Observation) -> None:
-        fitness = self._fitness(observation.metric)
+        fitness = self.fitness(observation.metric)
         self._told += 1
         if fitness is None:
             return
@@ -102,7 +102,7 @@ class LocalSearch(Strategy):
 
     def _start(self, rng: random.Random) -> dict[str, Any] | None:
         for _ in range(_RETRIES):
-            decisions = self._sample(rng)
+            decisions = self.domains.sample(rng)
             if decisions not in self._asked:
                 return decisions
         return self._asked.any_left()

@@ -100,7 +100,7 @@ class _Sampled(Distinct):
                     decisions[label] = self._suggest(trial, domain, rng)
             # What was suggested is not quite what is asked for, as numbers are rounded: that gets a trial of its own.
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return decisions if self.domains.allows(decisions, complete=True) else self._sample(rng)
+        return decisions if self.domains.allows(decisions, complete=True) else self.domains.sample(rng)
 
     def _suggest(self, trial: Any, domain: Domain, rng: random.Random) -> Decision:
         distribution = self._distributions[domain.label]

@@ -100,7 +100,7 @@ class NSGA2(Distinct):
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
         if not self._parents:
-            return self._sample(rng)
+            return self.domains.sample(rng)
         child = self._pick(rng)
         if rng.random() < self.crossover_prob:
             child = self.domains.crossover(child, self._pick(rng), rng)
@@ -108,7 +108,7 @@ class NSGA2(Distinct):
         probability = 1 / max(1, len(mutable)) if self.mutation_prob is None else self.mutation_prob
         chosen = [label for label in mutable if rng.random() < probability]
         varied = self.domains.vary(child, chosen, rng) if chosen else child
-        return self._sample(rng) if varied is None else varied
+        return self.domains.sample(rng) if varied is None else varied
 
     def _pick(self, rng: random.Random) -> dict[str, Any]:
         one, other = rng.choice(self._parents), rng.choice(self._parents)

@@ -109,16 +109,16 @@ class PolicyBasedRL(Strategy):
             return None
         import torch
 
-        rng = self._next_rng()
+        rng = self.next_rng()
         with torch.no_grad():
             for _ in range(_DRAWS):
                 decisions = self._draw(rng)
                 if self.domains.allows(decisions, complete=True):
                     return decisions
-        return self._sample(rng)
+        return self.domains.sample(rng)
 
     def tell(self, observation: Observation) -> None:
-        self._batch.append((self._actions(observation.decisions), self._fitness(observation.metric)))
+        self._batch.append((self._actions(observation.decisions), self.fitness(observation.metric)))
         if len(self._batch) < self.trial_per_collect:
             return
         known = [fitness for _, fitness in self._batch if fitness is not None]

@@ -61,4 +61,4 @@ class Random(Distinct):
         return self._lattice[self._cursor - 1]
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
-        return self._sample(rng)
+        return self.domains.sample(rng)

@@ -45,7 +45,7 @@ class MedianStop(Part):
 
     def report(self, number: int, step: int, metric: Metric) -> bool:
         stops = self.inner.report(number, step, metric)
-        fitness = self._fitness(default_metric(metric))
+        fitness = self.fitness(default_metric(metric))
         assert fitness is not None, "a reported metric is a number"
         best = self._best[number] = max(fitness, self._best.get(number, fitness))
         others = self._averages[step] if step < len(self._averages) else []
@@ -61,7 +61,7 @@ class MedianStop(Part):
             return
         total = 0.0
         for step, metric in enumerate(observation.intermediate):
-            total += self._fitness(default_metric(metric)) or 0.0
+            total += self.fitness(default_metric(metric)) or 0.0
             if step == len(self._averages):
                 self._averages.append([])
             insort(self._averages[step], total / (step + 1))
@@ -114,7 +114,7 @@ class HalvingStop(Part):
         return rest == 0 and steps == 1
 
     def _passes(self, steps: int, metric: Metric) -> bool:
-        fitness = self._fitness(default_metric(metric))
+        fitness = self.fitness(default_metric(metric))
         assert fitness is not None, "a reported metric is a number"
         results = self._rungs.setdefault(steps, [])
         better = bisect_left(results, -fitness)

@@ -113,7 +113,7 @@ def test_a_missing_package_is_named_with_what_to_type(
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="startup_trials: expected a whole number of at least 1, got 0"):
         TPE(startup_trials=0)
-    with pytest.raises(ConfigError, match="population_size: expected a whole number of at least 2, got 1"):
-        CMAES(population_size=1)
+    with pytest.raises(ConfigError, match="population_size: expected a whole number of at least 4, got 3"):
+        CMAES(population_size=3)
     with pytest.raises(ConfigError, match="sigma: expected a number greater than 0, got -1"):
         CMAES(sigma=-1)
