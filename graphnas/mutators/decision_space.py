@@ -21,6 +21,9 @@ from graphnas.mutators.walk import Candidates, Rules, SearchLimitError
 _DRAWS = 100
 """So many independent draws are tried before constraints are searched for a point that they allow."""
 
+_VARIED = 10
+"""The same for variations of a point, of which there are fewer."""
+
 _LOOKED_AT = 50_000
 """So many partial combinations are looked at before a search, or the count of a size, is given up."""
 
@@ -221,6 +224,10 @@ class DecisionSpace(Mapping[str, Domain]):
         Choices that this brings up are drawn. None if the constraints allow no such point, or none was found.
         """
         changed = set(labels)
+        for _ in range(_VARIED if self.constraints else 1):
+            drawn = self._varied(decisions, changed, rng)
+            if drawn is None or self._rules.broken(drawn) is None:
+                return drawn
 
         def candidates(label: str) -> Iterable[Decision]:
             domain = self[label]
@@ -235,6 +242,22 @@ class DecisionSpace(Mapping[str, Domain]):
             return next(self._rules.walk(candidates, self._budget), None)
         except SearchLimitError:
             return None
+
+    def _varied(self, decisions: Mapping[str, Decision], changed: set[str], rng: random.Random) -> Decisions | None:
+        """Draw what `vary` wants, constraints aside; None if a label has no other value."""
+        taken: Decisions = {}
+        for label, domain in self.items():
+            if not is_active(self.conditions.get(label), taken):
+                continue
+            if label in decisions and label in changed:
+                old = exact(decisions[label])
+                other = next((value for value in _drawn(domain, rng) if exact(value) != old), None)
+                if other is None:
+                    return None
+                taken[label] = other
+            else:
+                taken[label] = decisions[label] if label in decisions else domain.sample(rng)
+        return taken
 
     def crossover(self, one: Mapping[str, Decision], other: Mapping[str, Decision], rng: random.Random) -> Decisions:
         """Return a point with every decision from one of two parents, by a draw for each label.
@@ -326,6 +349,11 @@ def _from_default(domain: Domain) -> Iterator[Decision]:
     first = exact(domain.default)
     yield domain.default
     yield from (value for value in islice(domain.grid(_VALUES), _VALUES) if exact(value) != first)
+
+
+def _drawn(domain: Domain, rng: random.Random) -> Iterator[Decision]:
+    """Draw values of a domain, independently; so many that those with several have brought another one."""
+    return (domain.sample(rng) for _ in range(_VALUES if domain.size != 1 else 1))
 
 
 def _shuffled(domain: Domain, rng: random.Random) -> Iterator[Decision]:
