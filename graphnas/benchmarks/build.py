@@ -42,6 +42,7 @@ class BuildReport:
         trials: Number of trials.
         intermediates: Number of measurements on the way.
         checksum: SHA-256 of all rows.
+        told: Each field of the statistics with the fraction of trials of which the sources tell it; else it is NULL.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class BuildReport:
     trials: int
     intermediates: int
     checksum: str
+    told: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def build(
                 _Writer(benchmark, connection).write(layout.read(paths, start), progress)
                 total = _finish(benchmark, database, found, layout, progress)
                 configs, trials, intermediates = (_count(connection, model) for model in benchmark.models)
+                told = _told(benchmark.models[1], connection)
             _put(partial, target)
     except (OSError, sqlite3.OperationalError, peewee.OperationalError) as error:
         raise BenchmarkError(f"{target}: cannot be built: {error}; a former database is as it was") from error
-    return BuildReport(target, layout.name, configs, trials, intermediates, total)
+    return BuildReport(target, layout.name, configs, trials, intermediates, total, told)
 
 
 def checksum(benchmark: Benchmark, connection: sqlite3.Connection, progress: Progress = lambda what, done: None) -> str:
@@ -298,6 +301,13 @@ def _digest(row: Sequence[Any]) -> bytes:
 def _count(connection: sqlite3.Connection, model: type[peewee.Model]) -> int:
     ((count,),) = connection.execute(f"SELECT COUNT(*) FROM {_table(model)}")
     return int(count)
+
+
+def _told(stats: type[peewee.Model], connection: sqlite3.Connection) -> dict[str, float]:
+    fields = _columns(stats)[2:]
+    counts = ", ".join(f"COUNT({field})" for field in fields)
+    ((trials, *told),) = connection.execute(f"SELECT COUNT(*), {counts} FROM {_table(stats)}")
+    return {field: count / trials if trials else 0.0 for field, count in zip(fields, told, strict=True)}
 
 
 def _insert(model: type[peewee.Model]) -> str:

@@ -78,6 +78,12 @@ def build(
         f"{report.path}: {report.configs:,} configurations, {report.trials:,} trials and "
         f"{report.intermediates:,} measurements on the way, from {report.layout}"
     )
+    missing = [field for field, fraction in report.told.items() if fraction == 0]
+    partial = [f"{field} ({fraction:.1%})" for field, fraction in report.told.items() if 0 < fraction < 1]
+    if missing:
+        print(f"NULL, since the sources do not tell it: {', '.join(missing)}")
+    if partial:
+        print(f"told of some trials, else NULL: {', '.join(partial)}")
     print(f"next: graphnas bench verify {benchmark}")
 
 

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,32 @@ DIRECTORY_VARIABLE = "GRAPHNAS_BENCHMARK_DIR"
 """The environment variable that names the folder of the databases."""
 
 SCHEMA_VERSION = 1
+_CACHE_VARIABLES = ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def benchmark_directory() -> Path:
     """Return the folder of the databases: `$GRAPHNAS_BENCHMARK_DIR`, else `graphnas/benchmarks` in the user's cache."""
-    named = os.environ.get(DIRECTORY_VARIABLE)
+    return _directory(*(os.environ.get(name) for name in (DIRECTORY_VARIABLE, *_CACHE_VARIABLES)))
+
+
+@lru_cache(maxsize=32)
+def _directory(named: str | None, cache: str | None, local: str | None, _home: str | None) -> Path:
+    """Return the folder by the variables that name it: every query asks for it, and making paths is slow."""
     if named:
         return Path(named).expanduser()
     if sys.platform == "win32":
-        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        caches = Path(local) if local else Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
+        caches = Path.home() / "Library" / "Caches"
     else:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "graphnas" / "benchmarks"
+        caches = Path(cache) if cache else Path.home() / ".cache"
+    return caches / "graphnas" / "benchmarks"
 
 
 def canonical_json(value: Any) -> str:
     """Return the one text of a JSON value: keys sorted, so that equal dictionaries have equal texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _encode(value)
 
 
 class JSONField(peewee.TextField):
@@ -68,12 +76,18 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
         self.name = name
         self.source = source
         self._given = path
+        self._place: tuple[Path | None, Path] = (None, Path())
         self._opened = threading.local()
 
     @property
     def path(self) -> Path:
         """Where the database lies, or would lie."""
-        return self._given or benchmark_directory() / f"{self.name}.db"
+        if self._given is not None:
+            return self._given
+        directory = benchmark_directory()
+        if self._place[0] is not directory:
+            self._place = (directory, directory / f"{self.name}.db")
+        return self._place[1]
 
     def reader(self) -> sqlite3.Connection:
         """Return this thread's connection to the file that lies there now.

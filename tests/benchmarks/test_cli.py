@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from graphnas.benchmarks.cli import app
 from graphnas.benchmarks.database import DIRECTORY_VARIABLE
 
-TABLE = """arch,dataset,num_epochs,seed,test_acc
-|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,cifar10,200,777,94.371
-|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,cifar100,200,777,73.0
+TABLE = """arch,dataset,num_epochs,seed,test_acc,parameters
+|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,cifar10,200,777,94.371,0.07331
+|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,cifar100,200,777,73.0,
 """
 
 
@@ -35,6 +35,8 @@ def test_build_verify_and_ls(table: Path) -> None:
     code, out, err = run("build", "nasbench201", "--from", table)
     assert (code, err) == (0, "")
     assert "databases/nasbench201.db: 2 configurations, 2 trials and 0 measurements on the way" in out
+    assert "NULL, since the sources do not tell it: train_acc, valid_acc, ori_test_acc, " in out
+    assert "told of some trials, else NULL: parameters (50.0%)" in out
     assert "next: graphnas bench verify nasbench201" in out
     code, out, _ = run("verify", "nasbench201")
     assert code == 1
@@ -53,6 +55,7 @@ def test_everything_can_be_had_as_json(table: Path) -> None:
     _, out, _ = run("build", "nasbench201", "--from", table, "--json")
     built = json.loads(out)
     assert (built["configs"], built["trials"]) == (2, 2)
+    assert (built["told"]["test_acc"], built["told"]["parameters"], built["told"]["latency"]) == (1, 0.5, 0)
     _, out, _ = run("verify", "nasbench201", "--json")
     assert [fact["holds"] for fact in json.loads(out)] == [True, True, False, True, False, None]
     _, out, _ = run("ls", "--json")
