@@ -13,7 +13,7 @@ from typing import Any
 
 import peewee
 
-from graphnas.benchmarks.formats.tables import header, number, records
+from graphnas.benchmarks.formats.tables import header, number, records, whole_number
 from graphnas.benchmarks.layouts import Layout, Step, Trial
 from graphnas.errors import BenchmarkError
 
@@ -79,5 +79,4 @@ def _checked(
 
 
 def _value(item: peewee.Field, text: str, path: Path) -> float | None:
-    value = number(text, path)
-    return int(value) if value is not None and isinstance(item, peewee.IntegerField) else value
+    return whole_number(text, path) if text and isinstance(item, peewee.IntegerField) else number(text, path)

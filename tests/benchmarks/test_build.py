@@ -151,6 +151,7 @@ def test_sources_that_do_not_fit_are_refused(table: Path, tmp_path: Path) -> Non
         ("CELL,cifar,200,1,2", "dataset: expected one of"),
         ("CELL,cifar10,100,1,2", "num_epochs: expected one of"),
         ("CELL,cifar10,many,1,2", r"trials.csv: invalid literal"),
+        ("CELL,cifar10,200,1.5,2", "expected a whole number, got '1.5'"),
         ("CELL,cifar10,200,1,good", "expected a number, got 'good'"),
         ("CELL,cifar10,200,1", r"trials.csv:42: expected 5 fields, got 4"),
     ],

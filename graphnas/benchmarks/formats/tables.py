@@ -65,6 +65,18 @@ def number(text: str, path: Path) -> float | None:
         raise BenchmarkError(f"{path}: expected a number, got {text!r}; the table is torn") from None
 
 
+def whole_number(text: str, path: Path) -> int:
+    """Return the whole number in a field.
+
+    Raises:
+        BenchmarkError: It is something else.
+    """
+    value = number(text, path)
+    if value is None or not value.is_integer():
+        raise BenchmarkError(f"{path}: expected a whole number, got {text!r}; the table is torn")
+    return int(value)
+
+
 def _opened(path: Path) -> IO[str]:
     with path.open("rb") as handle:
         start = handle.read(8)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
-from graphnas.benchmarks.formats.tables import header, number, records, rows
+from graphnas.benchmarks.formats.tables import header, number, records, rows, whole_number
 from graphnas.benchmarks.layouts import Step, Trial
 from graphnas.benchmarks.nasbench101.constants import (
     CONV1X1_BN_RELU,
@@ -64,10 +64,13 @@ def read(paths: Sequence[Path], start: int) -> Iterator[Step]:
     for position, (name, _, adjacency, operations, parameters, accuracy) in enumerate(rows(path), start=1):
         if position <= start:
             continue
-        arch = architecture_of(adjacency, operations)
+        try:
+            arch = architecture_of(adjacency, operations)
+        except UnknownArchitectureError as error:
+            raise BenchmarkError(f"{path}: row {position}: {error}") from error
         if (found := hash_module(arch, len(operations) + 2)) != name:
             raise BenchmarkError(f"{path}: row {position}: expected the graph of {name}, got that of {found}")
-        common = {"parameters": int(parameters) / 1e6}
+        common = {"parameters": whole_number(parameters, path) / 1e6}
         trials = _merged(_percent(accuracy, path), one_run.get(name, {}), runs.get(name, ()))
         complete = whole.get(name, {})
         config = {"arch": canonical_json(arch), "num_vertices": len(operations) + 2, "hash": name}
@@ -90,7 +93,8 @@ def _merged(mean_test: float | None, one_run: Mapping[int, Stats], runs: Sequenc
         return told | {108: [{"test_acc": mean_test, **final}]}
     trials = [dict(stats) for stats in runs]
     for stats in trials:
-        if final and abs(stats["valid_acc"] - final["valid_acc"]) < _SAME_ACC:
+        known, one = stats["valid_acc"], final.get("valid_acc")
+        if known is not None and one is not None and abs(known - one) < _SAME_ACC:
             stats["training_time"] = final["training_time"]
             break
     return told | {108: trials}

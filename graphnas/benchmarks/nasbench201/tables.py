@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
-from graphnas.benchmarks.formats.tables import header, number, records
+from graphnas.benchmarks.formats.tables import header, number, records, whole_number
 from graphnas.benchmarks.layouts import Step, Trial
 from graphnas.benchmarks.nasbench201.architecture import from_string
 from graphnas.benchmarks.nasbench201.constants import (
@@ -20,11 +20,12 @@ from graphnas.benchmarks.nasbench201.constants import (
     CIFAR100,
     CONV_1X1,
     CONV_3X3,
+    DATASETS,
     IMAGENET16_120,
 )
 from graphnas.benchmarks.nasbench201.record import Epoch, columns_of, times_of, trial_config
 from graphnas.benchmarks.nasbench201.schema import Nb201Estimate
-from graphnas.errors import BenchmarkError
+from graphnas.errors import BenchmarkError, UnknownArchitectureError
 
 Stats = dict[str, Any]
 Found = dict[tuple[int, str, int], list[Stats]]
@@ -134,14 +135,17 @@ def _means(path: Path) -> tuple[list[str], list[float | None], Found]:
         index = len(archs)
         if row["index"] != str(index):
             raise BenchmarkError(f"{path}: expected the cells in their order, got {row['index']} at {index}")
-        arch = from_string(row["arch_str"])
+        try:
+            arch = from_string(row["arch_str"])
+        except UnknownArchitectureError as error:
+            raise BenchmarkError(f"{path}: cell {index}: {error}") from error
         per_epoch = number(row["train_s_per_epoch_c10valid"], path)
         evaluation = number(row["eval_s_c10_ori_test"], path)
         for (dataset, epochs), columns in _COLUMNS.items():
             stats: Stats = {field: number(row[column], path) for field, column in columns.items()}
             if dataset in (CIFAR10, CIFAR10_VALID) and "test_acc" in stats:
                 stats["ori_test_acc"] = stats["test_acc"]
-            stats["parameters"] = (int(row["params_c10"]) + _MORE_PARAMETERS[dataset]) / 1e6
+            stats["parameters"] = (whole_number(row["params_c10"], path) + _MORE_PARAMETERS[dataset]) / 1e6
             stats["flops"] = _flops(arch, dataset)
             if per_epoch is not None:
                 stats["training_time"] = epochs * _TRAINING[dataset] * per_epoch
@@ -166,7 +170,7 @@ def _put_c10_trials(path: Path, found: Found) -> None:
     """Let the 200-epoch trials on CIFAR-10 take the place of their mean."""
     accuracies: dict[int, list[float | None]] = {}
     for row in records(path):
-        accuracies.setdefault(int(row["index"]), []).append(number(row["test_acc_200"], path))
+        accuracies.setdefault(whole_number(row["index"], path), []).append(number(row["test_acc_200"], path))
     for index, values in accuracies.items():
         (mean,) = _rows_of(found, (index, CIFAR10, 200), path)
         found[index, CIFAR10, 200] = [mean | {"test_acc": value, "ori_test_acc": value} for value in values]
@@ -177,7 +181,9 @@ def _fill_one_trial(path: Path, found: Found) -> None:
     for row in records(path):
         told = {field: number(row[field], path) for field in ("train_acc", "train_loss")}
         accuracy = number(row["test_acc"], path)
-        for stats in _rows_of(found, (int(row["index"]), row["dataset"], int(row["epochs"])), path):
+        for stats in _rows_of(
+            found, (whole_number(row["index"], path), row["dataset"], whole_number(row["epochs"], path)), path
+        ):
             known = stats.get("test_acc")
             if accuracy is not None and known is not None and abs(accuracy - known) < _SAME_ACC:
                 stats.update(told)
@@ -185,16 +191,24 @@ def _fill_one_trial(path: Path, found: Found) -> None:
 
 
 def _curves(path: Path) -> dict[tuple[Any, ...], list[Epoch]]:
+    """Return what was measured after each epoch, by cell, data set, epochs and seed."""
     curves: dict[tuple[Any, ...], list[Epoch]] = {}
     for row in records(path):
+        if row["dataset"] not in DATASETS:
+            raise BenchmarkError(f"{path}: expected one of {', '.join(DATASETS)}, got {row['dataset']!r}")
         split = {
             "train": (number(row["train_acc"], path), number(row["train_loss"], path)),
             "x-valid": (number(row["x_valid_acc"], path), number(row["x_valid_loss"], path)),
             "x-test": (number(row["x_test_acc"], path), number(row["x_test_loss"], path)),
             "ori-test": (number(row["ori_test_acc"], path), number(row["ori_test_loss"], path)),
         }
-        key = (int(row["index"]), row["dataset"], int(row["epochs"]), int(row["seed"]))
-        curves.setdefault(key, []).append((int(row["epoch"]), columns_of(row["dataset"], split)))
+        key = (
+            whole_number(row["index"], path),
+            row["dataset"],
+            whole_number(row["epochs"], path),
+            whole_number(row["seed"], path),
+        )
+        curves.setdefault(key, []).append((whole_number(row["epoch"], path), columns_of(row["dataset"], split)))
     return curves
 
 
@@ -202,9 +216,9 @@ def _put_trials(path: Path, curves: Mapping[tuple[Any, ...], list[Epoch]], found
     """Let trials of which everything is told take the place of all else that is told of them."""
     whole: Found = {}
     for row in records(path):
-        key = (int(row["index"]), row["dataset"], int(row["epochs"]))
+        key = (whole_number(row["index"], path), row["dataset"], whole_number(row["epochs"], path))
         _rows_of(found, key, path)
-        curve = curves.get((*key, int(row["seed"])))
+        curve = curves.get((*key, whole_number(row["seed"], path)))
         if not curve:
             raise BenchmarkError(f"{path}: the curve of cell {key[0]} on {key[1]} is missing; give the table of curves")
         per_epoch = number(row["train_s_per_epoch"], path)
@@ -212,7 +226,7 @@ def _put_trials(path: Path, curves: Mapping[tuple[Any, ...], list[Epoch]], found
             split: number(row[f"{split.replace('-', '_')}_eval_s"], path) for split in ("x-valid", "x-test", "ori-test")
         }
         stats: Stats = {
-            "seed": int(row["seed"]),
+            "seed": whole_number(row["seed"], path),
             **curve[-1][1],
             "parameters": number(row["params_m"], path),
             "flops": number(row["flops_m"], path),

@@ -137,3 +137,29 @@ def test_tables_that_need_another_are_refused_without_it(shared_data: Path, tmp_
             [shared_data / "nasbench201.csv.xz", shared_data / "natsbench_tss_3archs_trials.csv"],
             directory=tmp_path,
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("avg_pool_3x3", "max_pool_3x3", r"means.csv: cell 0: arch: edge '0_1': expected one of .*got 'max_pool_3x3'"),
+        ("129306", "many", r"means.csv: expected a number, got 'many'; the table is torn"),
+        ("129306", "1293.5", r"means.csv: expected a whole number, got '1293.5'; the table is torn"),
+        ("\n1,", "\n2,", r"means.csv: expected the cells in their order, got 2 at 1"),
+        (",28.211111,", ",", r"means.csv:2: expected 24 fields, got 23; the table is torn"),
+    ],
+)
+def test_a_torn_table_is_refused(old: str, new: str, message: str, shared_data: Path, tmp_path: Path) -> None:
+    with lzma.open(shared_data / "nasbench201.csv.xz", "rt") as means:
+        text = "".join(islice(means, 4))
+    assert old in text
+    (tmp_path / "means.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=message):
+        build(BENCHMARK, [tmp_path / "means.csv"], directory=tmp_path)
+
+
+def test_a_compressed_table_that_ends_too_early_is_refused(shared_data: Path, tmp_path: Path) -> None:
+    data = (shared_data / "nasbench201.csv.xz").read_bytes()
+    (tmp_path / "means.csv.xz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BenchmarkError, match=r"means.csv.xz: is torn: .*; get it again"):
+        build(BENCHMARK, [tmp_path / "means.csv.xz"], directory=tmp_path)
