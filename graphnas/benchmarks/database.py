@@ -115,7 +115,7 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
             raise self._missing()
         try:
             uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             rows = connection.execute("SELECT benchmark, schema_version FROM benchmarkbuild").fetchall()
         except sqlite3.DatabaseError as error:
             raise BenchmarkError(

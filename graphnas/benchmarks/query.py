@@ -34,7 +34,6 @@ class TrialQuery:
         config: The table of what was trained.
         stats: The table of what came of it, with a foreign key `config`.
         intermediate: The table of what was measured on the way, with a foreign key `trial`.
-        hidden: Fields of the configuration that only serve to find it.
         selective: Fields of the configuration that few configurations share: what is asked by one of them is looked up,
             anything else is found by reading all trials in their order.
         hidden: Fields of the configuration that only serve to find it.

@@ -62,12 +62,17 @@ def test_every_thread_reads_for_itself(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
     built(tmp_path, 5)
     found: list[list[int]] = []
+    begun_here = query_nb201_trial_stats(None, None, None)
     threads = [threading.Thread(target=lambda: found.append(seeds())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found == [[5]] * 8
+    elsewhere = threading.Thread(target=lambda: found.append([row["seed"] for row in begun_here]))
+    elsewhere.start()
+    elsewhere.join()
+    assert found == [[5]] * 9
 
 
 def test_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,10 +76,9 @@ def results_of(record: Mapping[str, Any]) -> Iterator[Result]:
     Raises:
         KeyError: The record lacks something, or (`TypeError`, `ValueError`, `AttributeError`) is laid out otherwise.
     """
-    infos = sorted(record.values(), key=lambda info: min(result["epochs"] for result in info["all_results"].values()))
-    for info in infos:
-        for (dataset, seed), result in info["all_results"].items():
-            yield _result(str(dataset).lower(), int(seed), result)
+    results = [item for info in record.values() for item in info["all_results"].items()]
+    for (dataset, seed), result in sorted(results, key=lambda item: item[1]["epochs"]):
+        yield _result(str(dataset).lower(), int(seed), result)
 
 
 def _result(dataset: str, seed: int, result: Mapping[str, Any]) -> Result:

@@ -149,7 +149,7 @@ def _network(net: Mapping[str, Any]) -> dict[str, Any]:
     """Return family and specifications of a network."""
     if "genotype" not in net:
         (family,) = (family for start, family in _FAMILIES.items() if net["block_type"].startswith(start))
-        sizes, cells = {name: value for name, value in net.items() if name != "block_type"}, {}
+        sizes, cells = {name: value for name, value in net.items() if value and name != "block_type"}, {}
     else:
         family, genotype = "nas_cell", net["genotype"]
         sizes = {f"num_nodes_{kind}": len(genotype[kind]) // 2 for kind in ("normal", "reduce")}

@@ -66,7 +66,14 @@ def cell_net() -> dict[str, Any]:
 
 def staged_net(block_type: str, **sizes: Any) -> dict[str, Any]:
     """Return a network of stages."""
-    sizes = {"ds": [1, 16, 1, 4], "ss": [1, 1, 2, 2], "ws": [16, 64, 128, 16], "bot_muls": [], "num_gs": []} | sizes
+    sizes = {
+        "ds": [1, 16, 1, 4],
+        "ss": [1, 1, 2, 2],
+        "ws": [16, 64, 128, 16],
+        "bot_muls": [],
+        "num_gs": [],
+        "se": None,
+    } | sizes
     return {"block_type": block_type, **sizes}
 
 
