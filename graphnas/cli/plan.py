@@ -18,7 +18,7 @@ from typing import Any
 
 from graphnas.cli import named
 from graphnas.errors import ConfigError
-from graphnas.experiment.config import RetiariiExeConfig
+from graphnas.experiment.config import EngineConfig, RetiariiExeConfig
 from graphnas.experiment.config.checks import unknown, wrong
 from graphnas.experiment.config.yaml_file import in_own_spelling, read_mapping
 
@@ -41,7 +41,12 @@ def read_plan(path: Path, settings: Mapping[str, Any]) -> tuple[Any, RetiariiExe
         _check_names(fields)
         config = RetiariiExeConfig.from_mapping({**fields, **settings}, path.absolute().parent)
         config.validate()
-        return _experiment({name: data[name] for name in _PARTS if name in data}, path.absolute().parent), config
+        parts = {name: data[name] for name in _PARTS if name in data}
+        brings_evaluator = isinstance(config.execution_engine, EngineConfig)  # as that of a benchmark does
+        for name in ("base_model", "strategy", *(() if brings_evaluator else ("evaluator",))):
+            if name not in parts:
+                raise ConfigError(f"{name}: is missing", field=name)
+        return _experiment(parts, path.absolute().parent), config
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}", field=error.field) from error
 
@@ -75,9 +80,6 @@ def _check_names(fields: Mapping[str, Any]) -> None:
 
 
 def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
-    for name in ("base_model", "evaluator", "strategy"):
-        if name not in parts:
-            raise ConfigError(f"{name}: is missing", field=name)
     import graphnas
     from graphnas import mutator, strategy
     from graphnas.mutators import ModelSpace
@@ -98,7 +100,7 @@ def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
         model, mutators = ModelSpace(model, mutators, inputs), []
     return graphnas.RetiariiExperiment(
         model,
-        _evaluator(parts["evaluator"], base),
+        _evaluator(parts["evaluator"], base) if "evaluator" in parts else None,
         mutators or None,
         _made("strategy", parts["strategy"], base, strategy, strategy.Strategy),
     )

@@ -302,6 +302,7 @@ class RetiariiExperiment(PredecessorResults):
             raise ExperimentError(
                 f"experiment {self.id} was run already; continue it with RetiariiExperiment.resume({self.id!r})"
             )
+        _check_kind("config", config, RetiariiExeConfig, "a YAML file is read by RetiariiExeConfig.load(path)")
         config = RetiariiExeConfig() if config is None else config
         config.validate()
         evaluator = self._evaluator = describing.pick_evaluator(self._evaluator, config)

@@ -30,6 +30,26 @@ def test_a_described_run_is_run_resumed_and_exported(graphnas: Commands, project
     assert "nn.Linear(2, 16)" in again
 
 
+def test_what_reads_runs_no_code_of_the_experiment(graphnas: Commands, project: Path, home: Path) -> None:
+    graphnas("run", "config.yaml", "-s", "max_trial_number=2")
+    (folder,) = home.iterdir()
+    for name in ("net_of_tests", "judge_of_tests"):
+        del sys.modules[name]
+        Path(f"{name}.py").write_text(f"open({str(project / 'ran')!r}, 'w')\n")
+
+    def changes() -> dict[str, int]:  # but for the files that SQLite needs to read while another process writes
+        own = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("experiment.db-")]
+        return {path.name: path.stat().st_mtime_ns for path in own}
+
+    before = changes()
+    for command in (("ls",), ("view", folder.name), ("show", folder.name), ("show", folder.name, "0")):
+        graphnas(*command)
+    for form in ("dict", "json", "code"):
+        graphnas("export", folder.name, "--format", form)
+    assert not (project / "ran").exists()
+    assert changes() == before
+
+
 def test_with_json_only_the_result_is_on_stdout(graphnas: Commands, project: Path) -> None:
     (state,) = graphnas.json("run", "config.yaml", "-s", "max_trial_number=2")
     assert (state["state"], state["counts"], state["name"]) == ("trial budget", {"COMPLETED": 2}, "small")

@@ -225,6 +225,8 @@ def test_what_is_missing_or_wrong_is_said_at_once(tmp_path: Path) -> None:
         RetiariiExperiment(GridSpace(), None, None, Random()).run(quick_config(tmp_path))
     with pytest.raises(ConfigError, match="base_model: is missing"):
         RetiariiExperiment(None, FunctionalEvaluator(samples.weights), None, Random()).run(quick_config(tmp_path))
+    with pytest.raises(ConfigError, match=r"config: expected RetiariiExeConfig, got 'a\.yaml'; a YAML file is read by"):
+        experiment().run("a.yaml")  # type: ignore[arg-type]  # the wrong type is the point
     with pytest.raises(ExperimentError, match="has not been run"):
         experiment().trials()
     with pytest.warns(DeprecationWarning, match="old name of evaluator"):
