@@ -42,25 +42,40 @@ def dominates(one: Point, other: Point) -> bool:
 def front(points: Sequence[Point]) -> list[int]:
     """Return the places of the points that no other dominates, in order; equal points stay together."""
     kept: list[int] = []
-    # In falling order a point can only be dominated by one before it, and then also by one that is kept.
-    for place in sorted(range(len(points)), key=lambda place: tuple(points[place]), reverse=True):
+    for place in _falling(points):
         if not any(dominates(points[other], points[place]) for other in kept):
             kept.append(place)
     return sorted(kept)
 
 
 def ranks(points: Sequence[Point]) -> list[int]:
-    """Return for each point how many fronts have to be taken away until it lies on one (non-dominated sorting)."""
+    """Return for each point how many fronts have to be taken away until it lies on one.
+
+    Non-dominated sorting by a search for the front of each point: Zhang et al. 2015, "An Efficient Approach to
+    Nondominated Sorting for Evolutionary Multiobjective Optimization".
+    """
     found = [0] * len(points)
-    left = list(range(len(points)))
-    rank = 0
-    while left:
-        on_front = {left[place] for place in front([points[item] for item in left])}
-        for place in on_front:
-            found[place] = rank
-        left = [place for place in left if place not in on_front]
-        rank += 1
+    fronts: list[list[Point]] = []
+    for place in _falling(points):
+        point = points[place]
+        # Who is dominated by one of a front is dominated by one of each front before it.
+        low, rank = 0, len(fronts)
+        while low < rank:
+            middle = (low + rank) // 2
+            if any(dominates(other, point) for other in fronts[middle]):
+                low = middle + 1
+            else:
+                rank = middle
+        if rank == len(fronts):
+            fronts.append([])
+        fronts[rank].append(point)
+        found[place] = rank
     return found
+
+
+def _falling(points: Sequence[Point]) -> list[int]:
+    """Return the places in falling order, in which a point can only be dominated by one before it."""
+    return sorted(range(len(points)), key=lambda place: tuple(points[place]), reverse=True)
 
 
 def crowding(points: Sequence[Point]) -> list[float]:
