@@ -127,8 +127,12 @@ class TestNSGA2(StrategyContract):
 class TestChainOfEverything(StrategyContract):
     def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
         strategy = RegularizedEvolution(optimize_mode, population_size=6, sample_size=3, seed=seed)
-        parts = Filter(_is_wanted), Retry(2, ["FAILED"]), MedianStop(), HalvingStop(), Deduplication()
-        return Chain(strategy, *parts)
+        return Chain(strategy, Retry(2, ["FAILED"]), MedianStop(), HalvingStop(), Deduplication())
+
+
+class TestFilteredChain(StrategyContract):
+    def make(self, optimize_mode: str = "maximize", seed: int | None = None) -> Strategy:
+        return Chain(GridSearch(optimize_mode=optimize_mode, seed=seed), Filter(_is_wanted))
 
 
 class TestChainAroundHalving(StrategyContract):
