@@ -30,6 +30,7 @@ logger = logging.getLogger("graphnas.executors")
 
 _POLL_S = 20.0
 _CLOSE_S = 3.0
+_MAX_DEATHS = 5
 _CONNECT_S = 10.0
 _SAY_AFTER_S = 10.0
 _SAY_AGAIN_S = 60.0
@@ -97,6 +98,7 @@ class RayExecutor(Executor):
         self._slots: list[_Slot] = []
         self._is_ours = False
         self._arguments: tuple[Any, ...] = ()
+        self._deaths = 0  # of actors, since the last end of a trial
         self._waiting_since = self._said_at = 0.0
 
     @property
@@ -194,10 +196,8 @@ class RayExecutor(Executor):
         """Return what an actor has to say, and ask again; a dead one is replaced."""
         try:
             messages: list[host.Message] = self._ray.get(slot.poll)
-        except self._ray.exceptions.RayActorError as error:
+        except self._ray.exceptions.RayError as error:  # its node is gone, or it failed there, as on a full disk
             return self._replace(slot, error)
-        except self._ray.exceptions.RayError as error:
-            raise ExperimentError(f"a worker on the cluster failed: {error}") from error
         events: list[Event] = []
         for message in messages:
             events += self._handle(slot, *message)
@@ -221,6 +221,7 @@ class RayExecutor(Executor):
         elif kind == host.END:
             number, outcome = content
             slot.task = None
+            self._deaths = 0
             return [Ended(number, outcome)]
         return []
 
@@ -231,6 +232,9 @@ class RayExecutor(Executor):
                 f"a worker on the cluster cannot be started: {error}\ngraphnas and torch must be installed on every "
                 "node in the versions that are used here"
             )
+        self._deaths += 1
+        if self._deaths > _MAX_DEATHS * len(self._slots):
+            raise ExperimentError(f"the workers on the cluster end before any trial does, the last as: {error}")
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(slot.actor)
         fresh = self._new_slot()

@@ -14,7 +14,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,10 +87,8 @@ class ProcessExecutor(Executor):
         path: Sequence[str] = (),
         has_main: bool = True,
     ) -> None:
-        self._missing = concurrency
-        """Number of workers that are still to be started."""
-        self._held: Task | None = None
-        """A trial that was submitted while there is no worker at all."""
+        self._missing = concurrency  # workers that are still to be started
+        self._held: Task | None = None  # a trial that was submitted while there was no worker at all
         self._gpus = gpus
         self._asked_at = self._said_at = -math.inf
         self._threads = threads or max(1, _cores() // concurrency)
@@ -101,6 +99,7 @@ class ProcessExecutor(Executor):
         self._slots: list[_Slot] = []
         self._workload = b""
         self._was_ready = False
+        self._failure: ExperimentError | None = None
         self._looked_at = 0.0
 
     @property
@@ -136,26 +135,36 @@ class ProcessExecutor(Executor):
             self._send_task(slot, task)
 
     def wait(self, timeout_s: float) -> list[Event]:
+        if self._failure is not None:
+            raise self._failure
         deadline = time.monotonic() + timeout_s
         events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                break
-            for key, _ in self._selector.select(min(_TICK_S, remaining)):
-                slot = self._slots[key.data]
-                if key.fileobj is slot.process.channel:
-                    events += self._receive(slot)
-                elif key.fileobj == slot.process.output:
-                    self._copy_output(slot)
-            now = time.monotonic()
-            if now - self._looked_at >= _TICK_S:
-                self._looked_at = now
-                for slot in self._slots:
-                    events += self._look_after(slot, now)
-                if self._missing and now - self._asked_at >= _ASK_AGAIN_S:
-                    self._start_missing()
+        try:
+            while not events and (remaining := deadline - time.monotonic()) > 0:
+                for event in self._happening(min(_TICK_S, remaining)):
+                    events.append(event)
+        except ExperimentError as error:
+            if not events:
+                raise
+            self._failure = error  # what other trials have brought home comes first
         return events
+
+    def _happening(self, timeout_s: float) -> Iterator[Event]:
+        """Yield what workers say within a short time, and once in a while look at those that say nothing."""
+        for key, _ in self._selector.select(timeout_s):
+            slot = self._slots[key.data]
+            if key.fileobj is slot.process.channel:
+                yield from self._receive(slot)
+            elif key.fileobj == slot.process.output:
+                self._copy_output(slot)
+        now = time.monotonic()
+        if now - self._looked_at < _TICK_S:
+            return
+        self._looked_at = now
+        for slot in self._slots:
+            yield from self._look_after(slot, now)
+        if self._missing and now - self._asked_at >= _ASK_AGAIN_S:
+            self._start_missing()
 
     def request_stop(self, number: int) -> None:
         for slot in self._slots:
@@ -216,14 +225,12 @@ class ProcessExecutor(Executor):
         slot.oom_kills = oom_kills()
         slot.process.channel.send((worker.TASK, task))
 
-    def _receive(self, slot: _Slot) -> list[Event]:
-        events: list[Event] = []
+    def _receive(self, slot: _Slot) -> Iterator[Event]:
         for kind, content in slot.process.channel.available():
-            events += self._handle(slot, kind, content)
+            yield from self._handle(slot, kind, content)
         if not slot.process.channel.is_open:  # the worker ends, or can be of no use any more; the tick will see it
             self._selector.unregister(slot.process.channel)
             slot.process.signal(signal.SIGKILL)
-        return events
 
     def _handle(self, slot: _Slot, kind: int, content: Any) -> list[Event]:
         if kind == worker.HELLO:
@@ -268,14 +275,16 @@ class ProcessExecutor(Executor):
         slot.task = slot.log = slot.begun_at = None
         return Ended(task.number, outcome)
 
-    def _look_after(self, slot: _Slot, now: float) -> list[Event]:
+    def _look_after(self, slot: _Slot, now: float) -> Iterator[Event]:
         """Find a worker that has died although something keeps its channel open, and a trial whose time is up."""
         if slot.process.has_died():
-            last_words = self._receive(slot) if slot.process.channel.is_open else []
-            return [*last_words, *self._bury_and_replace(slot)]
+            if slot.process.channel.is_open:
+                yield from self._receive(slot)
+            yield from self._bury_and_replace(slot)
+            return
         task = slot.task
         if task is None or slot.begun_at is None:
-            return []
+            return
         if slot.verdict:
             if now >= slot.kill_at:
                 slot.process.signal(signal.SIGKILL)
@@ -283,17 +292,15 @@ class ProcessExecutor(Executor):
             self._condemn(slot, f"took longer than {task.timeout_s:g} s and was ended", now)
         elif task.silence_s is not None and now - slot.heard_at > task.silence_s:
             self._condemn(slot, f"reported and printed nothing for {task.silence_s:g} s and was ended", now)
-        return []
 
     def _condemn(self, slot: _Slot, verdict: str, now: float) -> None:
         slot.verdict, slot.kill_at = verdict, now + TERM_GRACE_S
         slot.process.signal(signal.SIGTERM)
 
-    def _bury_and_replace(self, slot: _Slot) -> list[Event]:
+    def _bury_and_replace(self, slot: _Slot) -> Iterator[Event]:
         """Say how the trial of a dead worker ended, if it had begun one, and start another worker."""
         self._copy_output(slot)
         code = self._bury(slot)
-        events: list[Event] = []
         if slot.task is not None and slot.begun_at is not None:
             status, error = (
                 (TrialStatus.TIMEOUT, slot.verdict) if slot.verdict else _describe_exit(code, slot.oom_kills)
@@ -305,7 +312,7 @@ class ProcessExecutor(Executor):
                 traceback="" if slot.log is None else slot.log.tail(),
                 duration_s=time.monotonic() - slot.begun_at,
             )
-            events.append(self._end(slot, slot.task, outcome))
+            yield self._end(slot, slot.task, outcome)
         else:
             slot.restarts += 1
             if not self._was_ready or slot.restarts > _MAX_RESTARTS:
@@ -315,7 +322,6 @@ class ProcessExecutor(Executor):
                 )
         slot.process, slot.is_ready, slot.startup = self._launch(slot.environment), False, b""
         self._listen_to(slot)
-        return events
 
 
 def _describe_broken(trace: str) -> str:

@@ -15,9 +15,9 @@ import pytest
 
 import graphnas
 from graphnas.errors import ExperimentError
-from graphnas.experiment.executors import Ended, ProcessExecutor, Task
+from graphnas.experiment.executors import Ended, Event, ProcessExecutor, Task
 from graphnas.experiment.executors import process as process_module
-from graphnas.experiment.trial import TrialStatus
+from graphnas.experiment.trial import Outcome, TrialStatus
 from graphnas.testing.behaviours import Behave
 from graphnas.testing.executors import ExecutorContract, run_behaviours
 
@@ -102,6 +102,18 @@ def test_workers_that_never_get_ready_end_the_executor_with_what_they_printed(
         executor.submit(Task(0, {"what": "value"}, 0, tmp_path))
         with pytest.raises(ExperimentError, match=r"begun a trial: .* exited with code 7\ntorch is broken"):
             executor.wait(60)
+
+
+def test_an_error_waits_until_the_trials_that_ended_before_it_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def happening(timeout_s: float) -> Iterator[Event]:
+        yield Ended(0, Outcome(TrialStatus.COMPLETED, 1.0))
+        raise ExperimentError("no worker can be started any more")
+
+    executor = ProcessExecutor(1)
+    monkeypatch.setattr(executor, "_happening", happening)
+    assert [event.number for event in executor.wait(1)] == [0]
+    with pytest.raises(ExperimentError, match="no worker can be started any more"):
+        executor.wait(1)
 
 
 ORPHANS = """
