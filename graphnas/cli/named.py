@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.config.checks import unknown, wrong
+from graphnas.experiment.config.checks import check_arguments, wrong
 from graphnas.mutators.scripts import load_script
 
 
@@ -58,29 +58,6 @@ def call(field: str, function: Any, arguments: Mapping[str, Any]) -> Any:
         raise wrong(field.removesuffix(".arguments"), "a class or a function", function)
     check_arguments(field, function, arguments)
     return function(**arguments)
-
-
-def check_arguments(field: str, function: Any, arguments: Mapping[str, Any], leading: int = 0) -> None:
-    """Refuse arguments that a function does not take, or lacks; the first `leading` ones come from elsewhere.
-
-    Raises:
-        ConfigError: There are such; the path names which.
-    """
-    name = getattr(function, "__qualname__", repr(function))
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return  # of C, and without a signature
-    parameters = list(signature.parameters.values())[leading:]
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
-        for given in arguments:
-            if given not in names:
-                raise unknown(f"{field}.{given}", [f"{field}.{known}" for known in names], what=f"argument of {name}")
-    try:
-        signature.bind(*[None] * leading, **arguments)
-    except TypeError as error:
-        raise ConfigError(f"{field}: {name}: {error}", field=field) from error
 
 
 def example_inputs(field: str, shapes: Sequence[object]) -> tuple[Any, ...]:

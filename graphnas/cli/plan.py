@@ -6,7 +6,7 @@ Code is named, never written, in the file:
     example_inputs: [1, 3, 32, 32]             # or a list of shapes
     applied_mutators: [mutators.py:SwapActivation]
     evaluator: {name: train.py:train, arguments: {epochs: 3}}
-    strategy: {name: Random, arguments: {seed: 0}}
+    strategy: {name: Random, arguments: {seed: 0}}     # or a list: a strategy and what is chained to it
     max_trial_number: 20                       # and every other field of RetiariiExeConfig
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from graphnas.cli import named
 from graphnas.errors import ConfigError
 from graphnas.experiment.config import EngineConfig, RetiariiExeConfig
-from graphnas.experiment.config.checks import unknown, wrong
+from graphnas.experiment.config.checks import check_arguments, unknown, wrong
 from graphnas.experiment.config.yaml_file import in_own_spelling, read_mapping
 
 _PARTS = ("base_model", "example_inputs", "applied_mutators", "evaluator", "strategy")
@@ -81,7 +81,7 @@ def _check_names(fields: Mapping[str, Any]) -> None:
 
 def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
     import graphnas
-    from graphnas import mutator, strategy
+    from graphnas import mutator
     from graphnas.mutators import ModelSpace
 
     target, arguments = _call_of("base_model", parts["base_model"], base, {})
@@ -102,8 +102,18 @@ def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
         model,
         _evaluator(parts["evaluator"], base) if "evaluator" in parts else None,
         mutators or None,
-        _made("strategy", parts["strategy"], base, strategy, strategy.Strategy),
+        _strategy(parts["strategy"], base),
     )
+
+
+def _strategy(item: Any, base: Path) -> Any:
+    """Return a strategy; a list is a strategy with the parts that are chained to it."""
+    from graphnas import strategy
+
+    if not isinstance(item, list) or not item:
+        return _made("strategy", item, base, strategy, strategy.Strategy)
+    made = [_made(f"strategy[{index}]", part, base, strategy, strategy.Strategy) for index, part in enumerate(item)]
+    return strategy.Chain(*made)
 
 
 def _evaluator(item: Any, base: Path) -> Any:
@@ -116,7 +126,7 @@ def _evaluator(item: Any, base: Path) -> Any:
         return _of_kind("evaluator", named.call("evaluator.arguments", target, arguments), evaluator.Evaluator)
     if not callable(target):
         raise wrong("evaluator", "a function, or a class of evaluators", target)
-    named.check_arguments("evaluator.arguments", target, arguments, 1)
+    check_arguments("evaluator.arguments", target, arguments, 1)
     return evaluator.FunctionalEvaluator(target, **arguments)
 
 

@@ -63,6 +63,14 @@ def test_mutators_are_named_too(graphnas: Commands, project: Path) -> None:
     assert sum(state["counts"].values()) == 6
 
 
+def test_a_list_is_a_chain(graphnas: Commands, project: Path) -> None:
+    text = Path("config.yaml").read_text()
+    chain = "[{name: Random, arguments: {seed: 0}}, {name: Deduplication, arguments: {on_equal: skip}}]"
+    Path("config.yaml").write_text(text.replace("{name: Random, arguments: {seed: 0}}", chain))
+    (state,) = graphnas.json("run", "config.yaml")
+    assert state["counts"] == {"COMPLETED": 3}
+
+
 def test_when_every_trial_fails_the_code_says_so(graphnas: Commands, project: Path) -> None:
     text = Path("config.yaml").read_text()
     Path("config.yaml").write_text(text.replace("width, arguments: {scale: 0.5}", "broken"))
@@ -84,6 +92,11 @@ def test_when_every_trial_fails_the_code_says_so(graphnas: Commands, project: Pa
         ("executor:", "exector:", "exector: there is no such field; did you mean 'executor'?"),
         ("strategy:", "strategi:", "strategi: there is no such field; did you mean 'strategy'?"),
         ("inprocess", "thread", "executor: expected one of 'process', 'inprocess', got 'thread'"),
+        (
+            "name: Random, arguments: {seed: 0}",
+            "name: Chain",
+            "strategy.arguments.strategy: is missing; Chain needs it",
+        ),
         ("[1, 2]", "[1, x]", "example_inputs: expected a shape"),
         ("{name: Random, arguments: {seed: 0}}", "net_of_tests.py:Net", "strategy: expected a Strategy, or what"),
         ("{name: Random, arguments: {seed: 0}}", "[]", "strategy: expected a name, as net.py:Net"),

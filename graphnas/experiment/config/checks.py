@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -145,3 +146,27 @@ def amounts(field: str, value: object) -> dict[str, float]:
     """Return a dictionary of numbers above zero."""
     found = json_mapping(field, value)
     return {name: amount(f"{field}.{name}", item) for name, item in found.items()}
+
+
+def check_arguments(field: str, function: Any, arguments: Mapping[str, Any], leading: int = 0) -> None:
+    """Refuse arguments that a function does not take, or lacks; the first `leading` ones come from elsewhere.
+
+    Raises:
+        ConfigError: There are such; the path names which.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # of C, and without a signature
+    parameters = list(signature.parameters.values())[leading:]
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
+        for given in arguments:
+            if given not in names:
+                raise unknown(f"{field}.{given}", [f"{field}.{known}" for known in names], what=f"argument of {name}")
+    for parameter in parameters:
+        is_named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if is_named and parameter.default is parameter.empty and parameter.name not in arguments:
+            path = f"{field}.{parameter.name}"
+            raise ConfigError(f"{path}: is missing; {name} needs it", field=path)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
-from graphnas.experiment.config.checks import listed, optional, wrong
+from graphnas.experiment.config.checks import check_arguments, listed, optional, wrong
 from graphnas.experiment.config.fields import Field, Fields
 
 _ALIASES = {"base": "graph"}
@@ -124,6 +124,7 @@ def check_engine(field: str, value: object) -> str | EngineConfig:
             raise ConfigError(f"{field}.{next(iter(rest))}: the engine {name!r} has no settings", field=field)
         return name
     kind = _imported(settings) if isinstance(settings, str) else settings
+    check_arguments(field, kind, rest)
     made: EngineConfig = kind(**rest)
     return made
 

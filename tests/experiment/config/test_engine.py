@@ -37,6 +37,21 @@ class Settings(EngineConfig):
     name = "tuned"
 
 
+class Picky(EngineConfig):
+    name = "picky"
+
+    def __init__(self, table: str) -> None:
+        super().__init__()
+
+
+def test_what_the_settings_of_an_engine_need_is_named() -> None:
+    register_engine("picky", "graphnas.experiment.engines:PyEngine", f"{__name__}:Picky")
+    with pytest.raises(ConfigError, match=r"execution_engine\.table: is missing; Picky needs it"):
+        RetiariiExeConfig.from_json({"execution_engine": {"name": "picky"}})
+    with pytest.raises(ConfigError, match=r"execution_engine\.tabel: .*did you mean 'execution_engine\.table'"):
+        RetiariiExeConfig.from_json({"execution_engine": {"name": "picky", "tabel": "x"}})
+
+
 def test_an_engine_can_have_settings_of_its_own() -> None:
     register_engine("tuned", "graphnas.experiment.engines:PyEngine", f"{__name__}:Settings")
     config = RetiariiExeConfig.from_json({"execution_engine": {"name": "tuned"}})
