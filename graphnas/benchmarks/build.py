@@ -27,6 +27,7 @@ Progress = Callable[[str, float], None]
 """Is told what is going on, and how much of it is done, from 0 to 1."""
 
 _ROWS_PER_COMMIT = 200_000
+_PROGRESS = 0.002
 _BLOCK = 1 << 20
 _STATE = "CREATE TABLE buildstate (sources TEXT NOT NULL, position INTEGER NOT NULL)"
 
@@ -131,13 +132,15 @@ class _Writer:
 
     def write(self, steps: Iterator[Step], progress: Progress) -> None:
         pending: list[Step] = []
-        rows = 0
+        rows, told = 0, 0.0
         for step in steps:
             pending.append(step)
             rows += len(step.extra) + sum(1 + len(trial.epochs) for trial in step.trials)
+            if step.done >= told:
+                progress("reading", step.done)
+                told = step.done + _PROGRESS
             if rows >= _ROWS_PER_COMMIT:
                 self._commit(pending)
-                progress("reading", step.done)
                 pending, rows = [], 0
         if pending:
             self._commit(pending)

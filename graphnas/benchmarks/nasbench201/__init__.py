@@ -9,7 +9,12 @@ from graphnas.benchmarks.nasbench201.constants import (
     SKIP_CONNECT,
 )
 from graphnas.benchmarks.nasbench201.query import Table, query_nb201_trial_stats
-from graphnas.benchmarks.nasbench201.schema import Nb201IntermediateStats, Nb201TrialConfig, Nb201TrialStats
+from graphnas.benchmarks.nasbench201.schema import (
+    Nb201DeviceLatency,
+    Nb201IntermediateStats,
+    Nb201TrialConfig,
+    Nb201TrialStats,
+)
 
 __all__ = [
     "AVG_POOL_3X3",
@@ -18,6 +23,7 @@ __all__ = [
     "NONE",
     "PRIMITIVES",
     "SKIP_CONNECT",
+    "Nb201DeviceLatency",
     "Nb201IntermediateStats",
     "Nb201TrialConfig",
     "Nb201TrialStats",

@@ -15,6 +15,7 @@ from graphnas.benchmarks.nasbench201.constants import DATASETS, EPOCHS
 from graphnas.benchmarks.nasbench201.record import trial_config
 from graphnas.benchmarks.nasbench201.schema import (
     DATABASE,
+    Nb201DeviceLatency,
     Nb201Estimate,
     Nb201IntermediateStats,
     Nb201TrialConfig,
@@ -60,7 +61,7 @@ BENCHMARK = Benchmark(
     database=DATABASE,
     title="NAS-Bench-201",
     models=(Nb201TrialConfig, Nb201TrialStats, Nb201IntermediateStats),
-    extra_models=(Nb201Estimate,),
+    extra_models=(Nb201Estimate, Nb201DeviceLatency),
     layouts=(
         file_layout("NAS-Bench-201-v1_1-096897.pth", _SPACE),
         folder_layout("the folder NATS-tss-v1_0-3ffb9-simple", _SPACE),

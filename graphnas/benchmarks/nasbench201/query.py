@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _QUERY = TrialQuery(
     constant=("parameters", "flops"),
 )
 _ESTIMATE = "SELECT ori_test_evaluation_time FROM nb201estimate WHERE arch = ?"
+_LATENCY = "SELECT latency_ms FROM nb201devicelatency WHERE arch = ?"
 _PASSES = {CIFAR10_VALID: 2.5, CIFAR10: 1.0, CIFAR100: 0.5, IMAGENET16_120: 0.3}
 """Images that an evaluation of the cost passes, over the 10,000 test images of CIFAR-10; that it is in proportion to
 them holds in the benchmark's own records."""
@@ -119,3 +121,14 @@ class Table:
                 f"{self._database.path}: there are no times of {arch} with {num_epochs} epochs of {dataset}"
             )
         return float(found["training_time"] + evaluation)
+
+    def device_latency_ms(self, arch: Mapping[str, Any] | str) -> dict[str, float]:
+        """Return the milliseconds of one pass of a cell on each device of HELP's table.
+
+        Raises:
+            UnknownArchitectureError: The cell lies outside the space, or the table has no latencies of it.
+        """
+        for (text,) in self._database.reader().execute(_LATENCY, (canonical_json(checked_arch(arch)),)):
+            latencies: dict[str, float] = json.loads(text)
+            return latencies
+        raise UnknownArchitectureError(f"{self._database.path}: there are no latencies of {arch} on devices")

@@ -140,3 +140,21 @@ class Nb201Estimate(peewee.Model):
         """The database of NAS-Bench-201."""
 
         database = DATABASE
+
+
+class Nb201DeviceLatency(peewee.Model):
+    """Latencies on many devices, which others measured: those of HELP (Lee et al. 2021, github.com/HayeonLee/HELP).
+
+    Attributes:
+        arch: As in `Nb201TrialConfig`.
+        latency_ms: Milliseconds by device, whose name ends with the size of the batch where there are several.
+    """
+
+    id = peewee.AutoField()
+    arch = JSONField(index=True)
+    latency_ms = JSONField()
+
+    class Meta:
+        """The database of NAS-Bench-201."""
+
+        database = DATABASE

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import peewee
+
 from graphnas.benchmarks.database import canonical_json
 from graphnas.benchmarks.formats.tables import header, number, records, whole_number
 from graphnas.benchmarks.layouts import Step, Trial
@@ -24,7 +26,7 @@ from graphnas.benchmarks.nasbench201.constants import (
     IMAGENET16_120,
 )
 from graphnas.benchmarks.nasbench201.record import Epoch, columns_of, times_of, trial_config
-from graphnas.benchmarks.nasbench201.schema import Nb201Estimate
+from graphnas.benchmarks.nasbench201.schema import Nb201DeviceLatency, Nb201Estimate
 from graphnas.errors import BenchmarkError, UnknownArchitectureError
 
 Stats = dict[str, Any]
@@ -36,7 +38,8 @@ _C10_TRIALS = frozenset({"index", "trial", "test_acc_200"})
 _ONE_TRIAL = frozenset({"index", "dataset", "epochs", "train_loss", "train_acc", "test_acc"})
 _TRIALS = frozenset({"index", "epochs", "dataset", "seed", "params_m", "flops_m", "latency_s", "train_s_per_epoch"})
 _CURVES = frozenset({"index", "epochs", "dataset", "seed", "epoch", "x_valid_acc", "ori_test_acc"})
-_KINDS = (_MEANS, _C10_TRIALS, _ONE_TRIAL, _TRIALS, _CURVES)
+_LATENCIES = frozenset({"index", "1080ti_1", "fpga", "raspi4"})
+_KINDS = (_MEANS, _C10_TRIALS, _ONE_TRIAL, _TRIALS, _CURVES, _LATENCIES)
 """Each table by columns that it has, in the order in which they are merged."""
 
 _COLUMNS = {
@@ -97,6 +100,7 @@ def read(paths: Sequence[Path], start: int) -> Iterator[Step]:
     if _TRIALS in given:
         curves = _curves(given[_CURVES])
         _put_trials(given[_TRIALS], curves, found)
+    latencies = _latencies(given[_LATENCIES]) if _LATENCIES in given else {}
     for index in range(start, len(archs)):
         trials = []
         for dataset, epochs in _COLUMNS:
@@ -104,8 +108,11 @@ def read(paths: Sequence[Path], start: int) -> Iterator[Step]:
             for stats in found[index, dataset, epochs]:
                 rows_of = curves.get((index, dataset, epochs, stats.get("seed")), [])
                 trials.append(Trial(config, stats, [(epoch, *values.values()) for epoch, values in rows_of]))
-        estimate = {"arch": archs[index], "ori_test_evaluation_time": estimates[index]}
-        extra = [(Nb201Estimate, estimate)] if estimates[index] is not None else []
+        extra: list[tuple[type[peewee.Model], dict[str, Any]]] = []
+        if estimates[index] is not None:
+            extra.append((Nb201Estimate, {"arch": archs[index], "ori_test_evaluation_time": estimates[index]}))
+        if index in latencies:
+            extra.append((Nb201DeviceLatency, {"arch": archs[index], "latency_ms": latencies[index]}))
         yield Step(index + 1, (index + 1) / len(archs), trials, extra)
 
 
@@ -236,6 +243,16 @@ def _put_trials(path: Path, curves: Mapping[tuple[Any, ...], list[Epoch]], found
         }
         whole.setdefault(key, []).append(stats)
     found.update(whole)
+
+
+def _latencies(path: Path) -> dict[int, str]:
+    """Return the text of the latencies by device of each cell."""
+    return {
+        whole_number(row.pop("index"), path): canonical_json(
+            {device: value for device, text in row.items() if (value := number(text, path)) is not None}
+        )
+        for row in records(path)
+    }
 
 
 def _rows_of(found: Found, key: tuple[int, str, int], path: Path) -> list[Stats]:

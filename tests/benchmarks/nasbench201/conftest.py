@@ -36,6 +36,7 @@ def whole(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "nasbench201_first1000_stats.csv.gz",
         "nasbench201_c10_trials.csv.gz",
         "natsbench_tss_3archs_trials.csv",
+        "nasbench201_device_latency_ms.csv.xz",
     )
     folder = tmp_path_factory.mktemp("nasbench201")
     build(BENCHMARK, [shared_data / name for name in names], directory=folder)

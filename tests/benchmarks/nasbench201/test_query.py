@@ -117,5 +117,7 @@ def test_a_table_gives_the_means_and_the_cost_of_a_cell(small: Path) -> None:
     assert table.cost_s(NOTHING, "cifar100", 200) == 1000.5
     with pytest.raises(UnknownArchitectureError, match=r"there is no measurement of .* with 12 epochs of cifar10$"):
         table.metrics(NOTHING, "cifar10", 12)
+    with pytest.raises(UnknownArchitectureError, match=r"there are no latencies of .* on devices$"):
+        table.device_latency_ms(NOTHING)
     with pytest.raises(UnknownArchitectureError, match=r"there are no times of .* with 12 epochs of cifar100$"):
         table.cost_s(NOTHING, "cifar100", 12)

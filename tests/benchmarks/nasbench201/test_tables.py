@@ -114,6 +114,14 @@ def test_estimated_times_count_for_the_cost_but_stay_out_of_the_columns() -> Non
     assert table.cost_s(estimated, "cifar100", 12) > row["training_time"]
 
 
+@pytest.mark.usefixtures("opened")
+def test_latencies_on_devices_are_kept_apart_from_the_benchmarks_own() -> None:
+    arch = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
+    found = Table.open().device_latency_ms(arch)
+    assert (len(found), found["1080ti_256"], found["raspi4"]) == (27, 17.255, 10.482)
+    assert {row["latency"] for row in query_nb201_trial_stats(arch, 200, "cifar100")} == {0.013182918230692545}
+
+
 def test_the_order_of_the_tables_does_not_matter(shared_data: Path, tmp_path: Path) -> None:
     with lzma.open(shared_data / "nasbench201.csv.xz", "rt") as means:
         (tmp_path / "means.csv").write_text("".join(islice(means, 21)))
