@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graphnas.benchmarks.search.task import SearchTask
+from graphnas.benchmarks.search.task import SearchTask, architecture_key
 from graphnas.errors import BenchmarkError, UnknownArchitectureError
 from graphnas.experiment.strategies import WAIT, Observation, Proposal, Strategy
 from graphnas.experiment.trial import TrialStatus
@@ -90,7 +90,7 @@ class _Search:
 
     def __init__(self, task: SearchTask, strategy: Strategy, *, needs_time: bool) -> None:
         self._task, self._strategy, self._needs_time = task, strategy, needs_time
-        self._told: dict[str, Observation] = {}
+        self._told: dict[tuple[str, float | None], Observation] = {}
         self._in_vain = 0
         self.trials = 0
         self.time_s = 0.0
@@ -102,7 +102,8 @@ class _Search:
         if asked is None or asked is WAIT:  # nothing runs, so there is nothing to wait for
             return False
         proposal = Proposal.of(asked)
-        earlier = self._told.get(_key(proposal)) if proposal.on_equal is not None else None
+        key = (architecture_key(proposal.decisions), proposal.budget)
+        earlier = self._told.get(key) if proposal.on_equal is not None else None
         if earlier is not None:
             self._pass_over(proposal, earlier)
             return True
@@ -114,7 +115,7 @@ class _Search:
             if not self.steps or observation.metric > self.steps[-1].metric:
                 score = self._task.score(observation.decisions)
                 self.steps.append(Step(self.time_s, self.trials, observation.metric, score))
-        self._told[_key(proposal)] = observation
+        self._told[key] = observation
         self._strategy.tell(observation)
         return True
 
@@ -149,7 +150,3 @@ class _Search:
                 f"{self._task.name}: {_IN_VAIN} candidates in a row were not measured or asked for twice, the last one "
                 f"since {last}"
             )
-
-
-def _key(proposal: Proposal) -> str:
-    return f"{proposal.budget} {sorted(proposal.decisions.items(), key=lambda item: item[0])}"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from graphnas.benchmarks.search.evaluator import BenchmarkEvaluator
+from graphnas.benchmarks.search.task import architecture_key
 from graphnas.benchmarks.search.tasks import task_names
 from graphnas.errors import ExperimentError
 from graphnas.experiment.config import EngineConfig
 from graphnas.experiment.config.checks import one_of, optional, text, whole
 from graphnas.experiment.config.fields import Field
-from graphnas.experiment.engines import Candidate, Engine, Space, accepted
+from graphnas.experiment.engines import Candidate, Engine, Space, accepted, of_model
 from graphnas.experiment.executors.base import Task
 
 
@@ -55,7 +56,8 @@ class BenchmarkEngine(Engine):
 
     @staticmethod
     def prepare(space: Space, decisions: Mapping[str, Any], directory: Path) -> Candidate:
-        return Candidate(accepted(space, decisions))
+        found = accepted(space, decisions)
+        return Candidate(found, fingerprint=architecture_key(of_model(found)))
 
     @staticmethod
     def build(space: Space | None, task: Task) -> Any:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from graphnas.errors import BenchmarkError
+from graphnas.benchmarks.nasbench101.architecture import from_decisions
+from graphnas.benchmarks.nasbench101.graph import hash_module
+from graphnas.errors import BenchmarkError, UnknownArchitectureError
 from graphnas.mutators import ModelSpace
 from graphnas.mutators.decision_space import DecisionSpace
 
@@ -97,6 +101,18 @@ class SearchTask(abc.ABC):
         if isinstance(found, BenchmarkError):
             raise found
         return found
+
+
+def architecture_key(decisions: Mapping[str, Any]) -> str:
+    """Return what is the same for equal architectures of a benchmark.
+
+    Those of NAS-Bench-101 have its graph hash, since the order in which they number their vertices means nothing.
+    """
+    try:
+        return hash_module(from_decisions(decisions))
+    except UnknownArchitectureError:  # of another benchmark, in which different decisions are different networks
+        text = json.dumps(decisions, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _unmeasured(name: str, epochs: float, all_epochs: tuple[int, ...]) -> BenchmarkError:

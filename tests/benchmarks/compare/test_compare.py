@@ -21,7 +21,7 @@ from graphnas.experiment.strategies import WAIT, Observation, Proposal, Strategy
 from graphnas.mutators import ModelSpace
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Categorical
-from graphnas.strategy import LocalSearch, Random
+from graphnas.strategy import ASHA, LocalSearch, Random
 from tests.benchmarks.search.conftest import few_cells as few_cells
 
 
@@ -114,6 +114,12 @@ def test_a_search_needs_an_end_and_something_measured(monkeypatch: pytest.Monkey
     monkeypatch.setattr(comparing.run, "_IN_VAIN", 3)
     with pytest.raises(BenchmarkError, match="3 candidates in a row were not measured"):
         search_once(Sum(), Scripted([digits(9, 0, 0, 0)] * 9), 0, budget_s=50)
+
+
+def test_successive_halving_trains_longer_what_is_promoted() -> None:
+    run = search_once(Sum(), ASHA(max_budget=2, min_budget=1, reduction_factor=2), 0, max_trials=30)
+    assert run.time_s > 30 * 10.0
+    assert run.score is not None
 
 
 def test_a_seed_repeats_a_search() -> None:

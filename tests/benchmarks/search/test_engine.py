@@ -18,7 +18,7 @@ from graphnas.benchmarks.search import BenchmarkEngineConfig, BenchmarkEvaluator
 from graphnas.errors import ConfigError, EvaluationError
 from graphnas.experiment.config.engine import check_engine
 from graphnas.experiment.strategies import Strategy
-from graphnas.strategy import Chain, GridSearch, LocalSearch, Random, RegularizedEvolution
+from graphnas.strategy import Chain, Deduplication, GridSearch, LocalSearch, Random, RegularizedEvolution
 
 TASK = "nasbench201-cifar100"
 
@@ -78,6 +78,18 @@ def test_a_budget_of_simulated_time_ends_the_search_and_is_resumed(few_cells: Pa
     assert len(experiment.trials()) == 5
     resumed = graphnas.RetiariiExperiment.resume(str(tmp_path / "run"), max_trial_number=20)
     assert len(resumed.trials()) == 9  # each costs 120.5 s, and the one that exceeds the time counts
+
+
+def test_equal_cells_are_evaluated_once_without_a_graph(few_cells: Path, tmp_path: Path) -> None:
+    class Twice(Listed):
+        def ask(self) -> dict[str, Any] | None:
+            self._cursor = 0
+            return super().ask()
+
+    with pytest.warns(UserWarning, match="strategy: cannot be stored by name"):
+        experiment = run(Chain(Twice(), Deduplication()), tmp_path / "run", max_trial_number=3)
+    assert [trial["reused_from"] for trial in experiment.trials()] == [None, 0, 0]
+    assert len({trial["fingerprint"] for trial in experiment.trials()}) == 1
 
 
 def test_workers_look_up_as_well(few_cells: Path, tmp_path: Path) -> None:

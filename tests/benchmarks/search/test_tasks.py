@@ -16,6 +16,7 @@ from graphnas.benchmarks.nasbench201.constants import EDGES, NONE
 from graphnas.benchmarks.nds.architecture import to_decisions as decisions_nds
 from graphnas.benchmarks.nds.benchmark import BENCHMARK as BENCHMARK_NDS
 from graphnas.benchmarks.search import Measured, open_task, task_names
+from graphnas.benchmarks.search.task import architecture_key
 from graphnas.errors import BenchmarkError, UnknownArchitectureError
 from tests.benchmarks.nds.jobs import archived, cell_net, job, staged_net
 
@@ -84,6 +85,9 @@ def test_modules_of_nas_bench_101_are_found_under_any_numbering(
     task = open_task("nasbench101")
     renumbered = {"op1": "maxpool3x3", "op2": "conv3x3-bn-relu", "input1": [0], "input2": [0], "input3": [2, 1]}
     decisions = decisions_101(renumbered)
+    numbered = {"op1": "conv3x3-bn-relu", "op2": "maxpool3x3", "input1": [0], "input2": [0], "input3": [1, 2]}
+    assert architecture_key(decisions) == architecture_key(decisions_101(numbered))
+    assert architecture_key(decisions) != architecture_key(decisions_101({"input1": [0]}))
     assert (task.measure(decisions), task.score(decisions)) == (Measured(91.0, 1100.0), 90.0)
     assert (task.best_score, task.budget_s) == (90.0, None)
     smallest = decisions_101({"input1": [0]})
