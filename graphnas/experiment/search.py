@@ -274,8 +274,6 @@ class Search:
         decisions = job.proposal.decisions
         folder = self._trials / str(job.number)
         try:
-            if not self._executor.runs_here:
-                folder.mkdir(parents=True, exist_ok=True)
             job.candidate = self._engine.prepare(self._space, decisions, folder)
         except ExperimentError:
             raise

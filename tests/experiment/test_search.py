@@ -10,6 +10,7 @@ import pytest
 
 from graphnas.errors import ExperimentError, StoreError
 from graphnas.experiment.checkpoint import CHECKPOINT_NAME
+from graphnas.experiment.engines import Candidate, PyEngine
 from graphnas.experiment.executors import InProcessExecutor, Task
 from graphnas.experiment.search import Reason
 from graphnas.experiment.store import Store
@@ -210,11 +211,17 @@ def test_a_mutator_that_refuses_or_breaks_costs_its_own_trial_only(tmp_path: Pat
     assert len(executor.tasks) == 1
 
 
-def test_a_folder_that_cannot_be_made_ends_the_run_with_what_was_done_before(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_ends_the_run_with_what_was_done_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(space: Any, decisions: Any, directory: Path) -> Candidate:
+        if directory.name == "2":
+            raise OSError(28, "No space left on device")
+        return Candidate(decisions)
+
+    monkeypatch.setattr(PyEngine, "prepare", prepare)
     strategy = Script([point(1, 1), point(2, 1), point(3, 1)])
-    (tmp_path / "trials").mkdir()
-    (tmp_path / "trials" / "2").write_text("in the way")
-    with pytest.raises(ExperimentError, match=r"trials/2: the folder of the trial cannot be written: .*is intact"):
+    with pytest.raises(StoreError, match=r"trials/2: the folder of the trial cannot be written: .*No space.*is intact"):
         search(tmp_path, strategy, Scripted(product))
     assert [trial.status.value for trial in kept(tmp_path)] == ["COMPLETED"] * 2
 
@@ -251,6 +258,7 @@ def test_what_a_strategy_proposed_beyond_decisions_is_there_again_after_a_resume
 
 
 def saving(task: Task) -> Metric:
+    task.directory.mkdir(parents=True, exist_ok=True)
     (task.directory / CHECKPOINT_NAME).write_bytes(b"state")
     return product(task)
 

@@ -24,7 +24,7 @@ class Task:
         number: Number of the trial.
         decisions: Label to value.
         seed: Seed of the trial.
-        directory: The trial's own folder; exists, unless the executor `runs_here`: then who writes there makes it.
+        directory: The trial's own folder; made by who writes to it first, as most trials write nothing.
         recipe: What the engine prepared for `Workload.build`, as JSON.
         budget: How much the trial may spend, in the unit of the strategy; None for as much as it wants.
         parent: Number of the trial whose checkpoint it continues, or None.
