@@ -9,6 +9,7 @@ from typing import Any
 import graphnas.strategy
 from graphnas.experiment.strategies import (
     ASHA,
+    NSGA2,
     Chain,
     Deduplication,
     Filter,
@@ -34,6 +35,7 @@ _SMALL: dict[str, Callable[[], Strategy]] = {
     "RegularizedEvolution": _evolution,
     "ASHA": lambda: ASHA(max_budget=9, reduction_factor=3),
     "Hyperband": lambda: Hyperband(max_budget=9, reduction_factor=3),
+    "NSGA2": lambda: NSGA2({"default": "maximize"}, population_size=4),
     "Chain": lambda: Chain(Random(), Filter(_is_not_square), Retry(1), Deduplication(), MedianStop()),
 }
 """Where the default is no strategy for a dozen trials."""
