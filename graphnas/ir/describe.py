@@ -308,8 +308,14 @@ class _Describer:
                 origin = self.reader.origin(parameter)
                 if origin is not None:
                     index = self.reader.producers[id(origin)][0]
-                    if is_mine(id(self.reader.entries[index].owner)):
+                    if is_mine(id(self.reader.entries[index].owner)) and not self._is_wrapping(index):
                         yield storage(parameter), index
+
+    def _is_wrapping(self, index: int) -> bool:
+        """Tell whether a call belongs to `weight_norm` of a module as it was built, which it does again elsewhere."""
+        entry = self.reader.entries[index]
+        changes = [self.reader.changes.get(storage(item), [index]) for item in tensors_in(entry.args)]
+        return entry.by_wrapper and all(found[0] >= index for found in changes)
 
 
 def _order(module: nn.Module, init: Graph, moments: Mapping[str, int]) -> tuple[str, ...]:

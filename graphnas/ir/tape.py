@@ -44,6 +44,7 @@ class Entry:
         hint: The variable that took the result in the user's source, or the empty string.
         init: Name of the function of `torch.nn.init`, if it is one. Packages replace these functions by their own.
         by_base: Whether a constructor of torch did it, for a class that derives from the constructor's own.
+        by_wrapper: Whether `weight_norm` or another function that torch has for parameters of a module did it.
     """
 
     function: Callable[..., Any]
@@ -56,6 +57,7 @@ class Entry:
     hint: str = ""
     init: str = ""
     by_base: bool = False
+    by_wrapper: bool = False
 
 
 class Tape(TorchFunctionMode):
@@ -127,7 +129,19 @@ class Tape(TorchFunctionMode):
         changed_storage = 0 if changed is None else storage(changed)
         hint = current_place().target
         self.entries.append(
-            Entry(function, args, kwargs, result, changed_storage, moment, caller.owner, hint, init, caller.by_base)
+            Entry(
+                function,
+                args,
+                kwargs,
+                result,
+                changed_storage,
+                moment,
+                caller.owner,
+                hint,
+                init,
+                caller.by_base,
+                caller.by_wrapper,
+            )
         )
         if changed is None:
             given = {id(tensor) for tensor in (*tensors_in(args), *tensors_in(kwargs))}
@@ -168,11 +182,12 @@ class _Caller(NamedTuple):
     initialisers: tuple[FrameType, ...]
     owner: nn.Module | None
     by_base: bool
+    by_wrapper: bool
 
 
 def _caller() -> _Caller:
     initialisers: list[FrameType] = []
-    in_user_code = False
+    in_user_code = by_wrapper = False
     frame: FrameType | None = sys._getframe(3)
     while frame is not None:
         code = frame.f_code
@@ -183,10 +198,11 @@ def _caller() -> _Caller:
         elif code.co_name == "__init__" and code.co_argcount:
             owner = frame.f_locals.get(code.co_varnames[0])
             if isinstance(owner, nn.Module):
-                return _Caller(tuple(initialisers), owner, is_torch and not in_user_code)
+                return _Caller(tuple(initialisers), owner, is_torch and not in_user_code, by_wrapper)
+        by_wrapper = by_wrapper or (home.startswith("torch.nn.utils.") and not in_user_code)
         in_user_code = in_user_code or not (is_torch or home.startswith("graphnas."))
         frame = frame.f_back
-    return _Caller(tuple(initialisers), None, False)
+    return _Caller(tuple(initialisers), None, False, by_wrapper)
 
 
 class _InitialiserCall(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import graphnas
-from tests.codegen.roundtrip import roundtrip
+from tests.codegen.roundtrip import initial_state, roundtrip
 
 
 class Plain(nn.Module):
@@ -305,3 +305,26 @@ class Refilled(nn.Module):
 def test_a_tensor_is_what_it_was_when_it_was_taken() -> None:
     source = roundtrip(Refilled, torch.randn(3, 2))
     assert source.partition("def forward")[0].count("copy_") == 0
+
+
+class Heads(nn.Module):
+    """Two layers under `weight_norm`: the weight of one was initialised before its norms were taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.utils.weight_norm(nn.Linear(4, 4))
+        nn.init.ones_(self.first.get_parameter("weight_g"))
+        layer = nn.Linear(4, 2)
+        nn.init.constant_(layer.weight, 0.5)
+        self.second = nn.utils.weight_norm(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x))  # type: ignore[no-any-return]  # modules are not typed
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_norms_are_copied_where_the_weight_was_another_one_when_they_were_taken() -> None:
+    source = roundtrip(Heads, torch.randn(3, 4))
+    assert "self.first.weight_g.copy_" not in source
+    assert source.count("norm_except_dim(self.second.weight_v") == 1
+    assert initial_state(Heads, torch.randn(3, 4))
