@@ -9,6 +9,7 @@ from __future__ import annotations
 import keyword
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +21,7 @@ from torch import nn
 from graphnas.errors import GraphNASError
 from graphnas.ir.abstract import type_of
 from graphnas.ir.calls import canonical_call, is_getter, is_tensor_method, without_defaults
-from graphnas.ir.graph import EMPTY_GRAPH, Graph, Node, Operation
+from graphnas.ir.graph import EMPTY_GRAPH, ITEM, Graph, Node, Operation
 from graphnas.ir.literal import Argument, FrozenDict, FrozenList, Value, freeze
 from graphnas.ir.resolve import path_of
 from graphnas.ir.tape import INIT_MODULE, Entry, Tape, bound, flat, storage, tensors_in
@@ -67,6 +68,7 @@ class _Reader:
         self.elements = tape.elements
         self.constructions = tape.constructions
         self.is_leaf = is_leaf
+        self._appended = Counter(entry.location for entry in tape.entries if entry.hint.endswith(ITEM))
         self.changes: dict[int, list[int]] = {}
         self.changes_by_owner: dict[int, list[int]] = {}
         self.made: dict[int, list[torch.Tensor]] = {}
@@ -80,6 +82,10 @@ class _Reader:
             for tensor in flat(entry.result):
                 if isinstance(tensor, torch.Tensor):
                     self.made.setdefault(storage(tensor), []).append(tensor)
+
+    def hint(self, entry: Entry) -> str:
+        """Return the variable that took a result; that of a list only if a loop fills it."""
+        return "" if entry.hint.endswith(ITEM) and self._appended[entry.location] < 2 else entry.hint
 
     def begin(self, module: nn.Module) -> int | None:
         """Return when the first part of a module was constructed; None if none was while recording.
@@ -348,7 +354,7 @@ def _order(module: nn.Module, init: Graph, moments: Mapping[str, int]) -> tuple[
 
 
 COPY = Operation("method", "copy_")
-ITEM = Operation("function", "operator:getitem")
+GET_ITEM = Operation("function", "operator:getitem")
 
 
 class NodeNames:
@@ -439,7 +445,7 @@ class _GraphBuilder:
         # A function of torch.nn.init was seen by one of its steps, whose result is not its own.
         in_place = entry.storage or not isinstance(entry.result, (torch.Tensor, tuple, list))
         result = args[0] if in_place else entry.result
-        return Node(self.names.of(operation), operation, arguments, keywords, type_of(result), entry.hint)
+        return Node(self.names.of(operation), operation, arguments, keywords, type_of(result), self.reader.hint(entry))
 
     def argument(self, value: Any) -> Argument:
         """Return an argument of a call as one of a node."""
@@ -473,7 +479,7 @@ class _GraphBuilder:
         index, position = self.reader.producers[id(origin)]
         value = self.add(index)
         for step in position:
-            node = Node(self.names.of(ITEM), ITEM, (value, step), FrozenDict(), type_of(tensor))
+            node = Node(self.names.of(GET_ITEM), GET_ITEM, (value, step), FrozenDict(), type_of(tensor))
             self.nodes.append(node)
             value = node.value
         return value

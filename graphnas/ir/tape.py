@@ -19,6 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from graphnas.ir.calls import is_getter, is_impure
+from graphnas.ir.graph import ITEM
 from graphnas.ir.source import current_place
 
 INIT_MODULE = "torch.nn.init"
@@ -41,7 +42,8 @@ class Entry:
         storage: Identity of the storage that it changed, 0 if it changed none.
         moment: When it happened: later calls and constructions have larger numbers.
         owner: The module whose constructor was running, None outside of any.
-        hint: The variable that took the result in the user's source, or the empty string.
+        hint: The variable that took the result in the user's source, or the empty string; of a list, with `ITEM`.
+        location: File and line of the user's source.
         init: Name of the function of `torch.nn.init`, if it is one. Packages replace these functions by their own.
         by_base: Whether a constructor of torch did it, for a class that derives from the constructor's own.
         by_wrapper: Whether `weight_norm` or another function that torch has for parameters of a module did it.
@@ -55,6 +57,7 @@ class Entry:
     moment: int
     owner: nn.Module | None
     hint: str = ""
+    location: str = ""
     init: str = ""
     by_base: bool = False
     by_wrapper: bool = False
@@ -127,7 +130,7 @@ class Tape(TorchFunctionMode):
             return
         index = len(self.entries)
         changed_storage = 0 if changed is None else storage(changed)
-        hint = current_place().target
+        place = current_place()
         self.entries.append(
             Entry(
                 function,
@@ -137,7 +140,8 @@ class Tape(TorchFunctionMode):
                 changed_storage,
                 moment,
                 caller.owner,
-                hint,
+                f"{place.appended}{ITEM}" if place.appended else place.target,
+                place.location,
                 init,
                 caller.by_base,
                 caller.by_wrapper,

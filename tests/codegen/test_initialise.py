@@ -328,3 +328,32 @@ def test_norms_are_copied_where_the_weight_was_another_one_when_they_were_taken(
     assert "self.first.weight_g.copy_" not in source
     assert source.count("norm_except_dim(self.second.weight_v") == 1
     assert initial_state(Heads, torch.randn(3, 4))
+
+
+def bell(steps: Tensor, width: float) -> Tensor:
+    distance = steps**2.0
+    distance = distance - distance.min()
+    distance = distance / width
+    weight = torch.exp(-distance)
+    weight = torch.where(weight < 0.01, torch.zeros_like(weight), weight)
+    return weight / weight.sum()
+
+
+class Kernels(nn.Module):
+    """Both axes are treated alike: source has a loop that fills a list, of which a second trace sees other names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        steps = torch.arange(5).float()
+        rows = bell(steps, 3.0)[..., None]
+        columns = bell(steps, 5.0)[..., None]
+        self.register_buffer("kernel", rows * columns.view(1, -1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.kernel  # type: ignore[operator]  # buffers are not typed
+
+
+def test_a_loop_in_a_constructor_is_seen_again() -> None:
+    source = roundtrip(Kernels, torch.randn(5, 5))
+    assert "outputs.append(" in source
+    assert "* outputs[1].view(1, -1)" in source
