@@ -180,16 +180,17 @@ def keep_sources(store: Store, space: Space, trials: list[Trial]) -> bool:
     So the best candidates can be exported without running any code of the experiment. A model that cannot be traced, or
     takes long, goes without.
     """
-    from graphnas import codegen  # libcst, which a run needs only here
-
     deadline = time.monotonic() + _SOURCES_S
     first_is_kept = False
     for rank, trial in enumerate(trials):
         path = store.directory / TRIALS_NAME / str(trial.number) / SOURCE_NAME
         if not path.exists() and time.monotonic() < deadline:
             try:
+                model = space.freeze(trial.decisions)
+                from graphnas import codegen  # libcst, which takes a while, and only a model that was traced needs
+
                 path.parent.mkdir(parents=True, exist_ok=True)
-                codegen.save(space.freeze(trial.decisions), path)
+                codegen.save(model, path)
             except Exception as error:  # foreign code is traced; whatever it raises, the run has ended well
                 logger.info("trial %d: its source was not kept: %s: %s", trial.number, type(error).__name__, error)
                 break
