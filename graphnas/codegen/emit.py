@@ -140,10 +140,23 @@ def _statement(tree: Tree, spelled: Mapping[str, str]) -> str:
     return text
 
 
+@syntax.remembered
+def _has_tensors(tree: Tree) -> bool:
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if part.kind == "tensor":
+            return True
+        waiting += part.parts
+    return False
+
+
 def _named(tree: Tree, owner: str, constants: Constants) -> Tree:
     """Return a tree in which tensors that do not fit into source are read from the file beside it."""
+    if not _has_tensors(tree):
+        return tree
     if tree.kind != "tensor":
-        return tree.with_parts([_named(part, owner, constants) for part in tree.parts]) if tree.parts else tree
+        return tree.with_parts([_named(part, owner, constants) for part in tree.parts])
     name, number = f"{owner}.{tree.text}", 2
     while constants.get(name, tree.note) != tree.note:
         name, number = f"{owner}.{tree.text}{number}", number + 1

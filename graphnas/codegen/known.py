@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from graphnas.codegen import syntax
-from graphnas.codegen.repeats import unfold
+from graphnas.codegen.repeats import may_unfold, unfold
 from graphnas.codegen.syntax import Tree
-from graphnas.codegen.template import Column, weight
+from graphnas.codegen.template import Column
 
 _SELF = syntax.identifier("self")
 _REGISTER = ("register_buffer", "register_parameter", "add_module")
@@ -21,16 +21,16 @@ class Known(NamedTuple):
         variables: Names that it reads, those of what is imported included.
         columns: Those of its holes, in order, repetitions included.
         has_choices: Whether it has slots or selects: some members lack a part of it, or have another.
+        may_unfold: Whether items in it may be written as comprehensions.
         unfolded: It as it is written, without `repeat`s, if it has neither holes nor choices.
-        weight: How many syntax nodes that has.
     """
 
     attributes: tuple[str, ...]
     variables: tuple[str, ...]
     columns: tuple[Column, ...]
     has_choices: bool
+    may_unfold: bool
     unfolded: Tree | None
-    weight: int
 
 
 @syntax.remembered
@@ -39,7 +39,7 @@ def known(statement: Tree) -> Known:
     attributes: dict[str, None] = {}
     variables: dict[str, None] = {}
     columns: list[Column] = []
-    has_choices = False
+    has_choices = has_items = False
     waiting = [statement]
     while waiting:
         tree = waiting.pop()
@@ -58,7 +58,8 @@ def known(statement: Tree) -> Known:
                 attributes[parts[1].text.strip("'\"")] = None
         elif kind in ("slot", "select"):
             has_choices = True
+        has_items = has_items or may_unfold(tree)
         waiting += reversed(parts)
-    unfolded = None if columns or has_choices else unfold(statement)
-    size = 0 if unfolded is None else weight(unfolded)
-    return Known(tuple(attributes), tuple(variables), tuple(columns), has_choices, unfolded, size)
+    closed = None if columns or has_choices else statement
+    unfolded = unfold(closed) if closed is not None and has_items else closed
+    return Known(tuple(attributes), tuple(variables), tuple(columns), has_choices, has_items, unfolded)

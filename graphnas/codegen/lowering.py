@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from graphnas.codegen import syntax
 from graphnas.codegen.known import known
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, hole, item_of, members_of
+from graphnas.codegen.template import Column, Site, hole, item_of, members_of
 from graphnas.codegen.variables import bound_by
 from graphnas.codegen.variants import members_that_take
 
@@ -69,8 +69,9 @@ class Lowering:
         if tree.kind == "block":
             return tree._replace(parts=tuple(self.block(tree.parts, context)))
         if tree.kind == "hole":
-            values = {number: tree.note.values[number] for number in members_of(context) if number in tree.note.values}
-            return hole(values, tree.note.site)
+            column: Column = tree.note
+            values = {number: column.values[number] for number in members_of(context) if number in column.values}
+            return tree if list(values) == list(column.values) else hole(values, column.site)
         if not tree.parts:
             return tree
         if any(part.kind == "slot" for part in tree.parts):

@@ -19,15 +19,15 @@ _WORDS = {"add": "total", "sub": "difference", "mul": "product", "truediv": "quo
 _WORDS |= {"getitem": "item", "cat": "joined", "permute": "x", "transpose": "x", "view": "x", "reshape": "x"}
 
 
-def is_usable(name: str, reserved: Collection[str] = ()) -> bool:
-    """Tell whether a variable may go by that name."""
+def is_usable(name: str, *reserved: Container[str]) -> bool:
+    """Tell whether a variable may go by that name, which stands in none of `reserved`."""
     return (
         name.isidentifier()
         and not keyword.iskeyword(name)
         and not name.startswith("__")
         and name not in RESERVED
         and name not in _BUILTINS
-        and name not in reserved
+        and not any(name in names for names in reserved)
     )
 
 
@@ -51,10 +51,10 @@ def numbered(base: str, number: int) -> str:
     return f"{base}{'_' if base[-1:].isdigit() else ''}{number}"
 
 
-def free_name(base: str, taken: Collection[str], reserved: Collection[str] = ()) -> str:
+def free_name(base: str, *taken: Container[str]) -> str:
     """Return `base`, or `base` with the first number from 2 on that makes it free."""
     name, number = base, 2
-    while name in taken or not is_usable(name, reserved):
+    while not is_usable(name, *taken):
         name, number = numbered(base, number), number + 1
     return name
 

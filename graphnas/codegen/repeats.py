@@ -41,13 +41,23 @@ def unfold(tree: Tree) -> Tree:
         parts += [part] if part.kind != "repeat" else _unfolded(part)
     if tree.kind == "list":
         parts = _gathered(parts)
-    elif tree.kind == "call" and (tree.parts[0] == _SUPER or tree.parts[0].text == "torch.nn:Sequential"):
+    elif _takes_items(tree):
         parts[1:] = _gathered(parts[1:])
     if tree.kind == "repeat":
         return tree._replace(parts=tuple(parts))
     if tree.kind == "list" and len(parts) == 1 and parts[0].kind == "star":
         return parts[0].parts[0]  # [*[...]]
     return tree.with_parts(parts)
+
+
+def may_unfold(tree: Tree) -> bool:
+    """Tell whether `unfold` may change something of a tree itself, whatever it does to its parts."""
+    return tree.kind in ("repeat", "list") or _takes_items(tree)
+
+
+def _takes_items(tree: Tree) -> bool:
+    """Tell whether the arguments of a call are items as those of a list are."""
+    return tree.kind == "call" and (tree.parts[0] == _SUPER or tree.parts[0].text == "torch.nn:Sequential")
 
 
 def _gathered(items: Sequence[Tree]) -> list[Tree]:

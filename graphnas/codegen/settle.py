@@ -10,7 +10,7 @@ the user has a name for, a setting, goes by that name.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,8 +67,8 @@ def settle(
     functions: Sequence[Function],
     members: Sequence[int],
     weights: Sequence[int],
-    taken: Iterable[str],
-    attributes: Iterable[str],
+    taken: Container[str],
+    attributes: Container[str],
     lacks: Callable[[int, str], bool],
     settings: Sequence[Setting] = (),
     definitions: Sequence[Definition] = (),
@@ -109,8 +109,8 @@ class _Settling:
         self,
         functions: Sequence[Function],
         weights: Mapping[int, int],
-        taken: Iterable[str],
-        inherited: Iterable[str],
+        taken: Container[str],
+        inherited: Container[str],
         settings: Sequence[Setting],
     ) -> None:
         self.functions = functions
@@ -118,16 +118,16 @@ class _Settling:
         here = [Setting(item.name, {number: item.values[number] for number in weights}) for item in settings]
         self.settings = [item for item in here if item.is_telling]
         self.uses: list[_Use] = []
-        attributes: dict[str, None] = dict.fromkeys(function.name for function in functions)
-        variables: dict[str, None] = {}
+        attributes = {function.name for function in functions}
+        variables: set[str] = set()
         for function in functions:
             in_forward = function.name != "__init__"
             for item in map(known, function.body):
-                attributes.update(dict.fromkeys(item.attributes))
-                variables.update({} if in_forward else dict.fromkeys(item.variables))
+                attributes.update(item.attributes)
+                variables.update(() if in_forward else item.variables)
                 self.uses += [_Use(column, in_forward, self._setting_of(column)) for column in item.columns]
-        self.taken = frozenset([*taken, *variables])
-        self.attributes = frozenset([*attributes, *inherited, *_MODULE_ATTRIBUTES])
+        self.taken = (taken, variables)
+        self.attributes = (attributes, inherited, _MODULE_ATTRIBUTES)
 
     def run(self) -> Settled:
         groups = _grouped(self.uses)
@@ -145,7 +145,7 @@ class _Settling:
         wanted = [number for number in dict.fromkeys([*range(len(groups)), *bases]) if number not in derived]
         found: dict[int, str] = {}
         for number in sorted(wanted, key=lambda number: not candidates[number].setting):  # nothing takes these names
-            barred = [*found.values(), *(self.attributes if number in in_forward else ())]
+            barred = (found.values(), *(self.attributes if number in in_forward else ()))
             found[number] = self._name(candidates[number], barred)
         chosen = {number: found[number] for number in wanted}
         attributes = {number: name for number, name in chosen.items() if number in in_forward}
@@ -214,14 +214,14 @@ class _Settling:
             return own
         return fitting[0] if fitting else ""
 
-    def _name(self, candidate: Candidate, used: Sequence[str]) -> str:
+    def _name(self, candidate: Candidate, used: Iterable[Container[str]]) -> str:
         """Return a free name: the user's, or that of a keyword; of an attribute as well where a forward reads it."""
-        barred = {*self.taken, *used}
+        barred = (*self.taken, *used)
         ordered = sorted(candidate.sites, key=lambda site: site.rank)
         wanted = [candidate.setting, *(site.name for site in ordered)]
         wanted = [name for name in (*wanted, *(_names_of(site)[0] for site in ordered)) if name]
-        free = (name for name in wanted if names.is_usable(name, barred))
-        return next(free, "") or names.free_name(wanted[0], barred)
+        free = (name for name in wanted if names.is_usable(name, *barred))
+        return next(free, "") or names.free_name(wanted[0], *barred)
 
     def _parameter(self, name: str, values: Mapping[int, Tree], absent: Tree | None) -> Parameter:
         if absent is not None:
@@ -252,6 +252,13 @@ class _Settling:
                 return write(place[id(tree.note)], own)
             return tree.with_parts([fill(part, own) for part in tree.parts]) if tree.parts else tree
 
+        def written(tree: Tree, own: bool) -> Tree:
+            found = known(tree)
+            if found.unfolded is not None:
+                return found.unfolded
+            filled = fill(tree, own)
+            return unfold(filled) if found.may_unfold else filled
+
         functions: list[Function] = []
         kept = [
             syntax.assign(syntax.dotted(f"self.{name}"), syntax.identifier(chosen[number]))
@@ -259,14 +266,14 @@ class _Settling:
         ]
         for function in self.functions:
             own = function.name == "__init__"
-            body = [known(item).unfolded or unfold(fill(item, own)) for item in function.body]
+            body = [written(item, own) for item in function.body]
             if own:
                 body[1:1] = kept
             if own and not parameters and body == [_BARE]:
                 continue  # the inherited one will do
             given = tuple(item if item.default is None else item._replace(default=NONE) for item in function.parameters)
-            written = function._replace(body=tuple(body), parameters=parameters if own else given)
-            functions.append(written)
+            method = function._replace(body=tuple(body), parameters=parameters if own else given)
+            functions.append(method)
         return tuple(functions)
 
 
@@ -337,7 +344,7 @@ _BARE = syntax.expression_statement(syntax.call(syntax.attribute(syntax.call(syn
 
 def size(settled: Settled) -> int:
     """Return how many syntax nodes a class and the calls of its constructor have."""
-    own = sum(8 + sum(known(item).weight for item in function.body) for function in settled.functions)
+    own = sum(8 + sum(map(weight, function.body)) for function in settled.functions)
     defaults = [item.default for item in settled.parameters]
     own += sum(1 if item is None else 2 for item in defaults)
     calls = 0

@@ -18,7 +18,6 @@ def test_names_of_a_closed_statement() -> None:
     assert found.attributes == ("conv",)
     assert found.variables == ("self", "Linear", "x")
     assert found.unfolded == syntax.assign(TARGET, linear)
-    assert found.weight == 7
 
 
 def test_registered_names_are_attributes() -> None:
