@@ -185,8 +185,9 @@ class Builder:
             forwards: list[Forward] = []
             numbers: list[int] = []
             known: dict[tuple[str, ...], int] = {}
-            for forward in self._pairs(path):
-                key = tuple(_without_sizes(graph).key for graph in forward.graphs)
+            pairs = list(self._pairs(path))
+            for forward in pairs:
+                key = tuple(_without_sizes(graph).key for graph in forward.graphs) if len(pairs) > 1 else ()
                 if key not in known:
                     known[key] = len(forwards)
                     forwards.append(forward)

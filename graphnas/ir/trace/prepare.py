@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,8 @@ def copy_structure(module: nn.Module) -> nn.Module:
         for value in (*part._parameters.values(), *part._buffers.values(), *vars(part).values()):
             if isinstance(value, _SHARED):
                 memo[id(value)] = value
+            elif type(value) in (dict, OrderedDict) and not value:
+                memo[id(value)] = type(value)()  # a module has a dozen, for hooks; to copy them takes most of the time
     try:
         for part in graphs:
             children = {name: copy.deepcopy(child, memo) for name, child in part._modules.items()}
@@ -109,10 +112,13 @@ def walk(module: nn.Module, path: str = "", *, into: Any = None) -> Iterator[tup
         path: Its path.
         into: Tells whether to go on below a module; None goes everywhere.
     """
-    yield path, module
-    if into is None or into(module):
-        for name, child in children_of(module):
-            yield from walk(child, f"{path}.{name}" if path else name, into=into)
+    waiting = [(path, module)]
+    while waiting:
+        path, module = waiting.pop()
+        yield path, module
+        if into is None or into(module):
+            below = [(f"{path}.{name}" if path else name, child) for name, child in children_of(module)]
+            waiting += reversed(below)
 
 
 def module_paths(root: nn.Module) -> dict[int, tuple[str, ...]]:
