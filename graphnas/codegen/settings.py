@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from graphnas.codegen import names
@@ -93,12 +94,13 @@ def _settings(name: str, values: Mapping[int, Literal]) -> Iterator[Setting]:
         yield Setting(name, {n: literals.write(value[0]) for n, value in values.items() if isinstance(value, tuple)})
 
 
-def _literals(name: str, tree: Tree | None) -> Iterator[Literal]:
-    """Yield the value of a constant as a trace would find it, nothing where it would find none."""
+@lru_cache(maxsize=8192)
+def _literals(name: str, tree: Tree | None) -> tuple[Literal, ...]:
+    """Return the value of a constant as a trace would find it, nothing where it would find none."""
     try:
-        yield from named_setting(name, _value(tree)).values()
+        return tuple(named_setting(name, _value(tree)).values())
     except (GraphNASError, ValueError, SyntaxError):
-        return
+        return ()
 
 
 def _value(tree: Tree | None) -> Any:
