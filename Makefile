@@ -1,16 +1,19 @@
-# `make demo` runs the main job, `make test` the tests; both set up .venv by themselves.
+# `make demo` runs the main job, `make test` the tests; both set up .venv by themselves. `make slow` runs the long tests.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 
-.PHONY: demo test check perf golden clean
+.PHONY: demo test slow check perf golden clean
 
 demo: $(SETUP)
 	$(BIN)/python examples/digits.py
 
 test: $(SETUP)
 	$(BIN)/python -m pytest
+
+slow: $(SETUP)
+	$(BIN)/python -m pytest -m slow
 
 check: $(SETUP)
 	$(BIN)/ruff check
