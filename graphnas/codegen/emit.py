@@ -142,13 +142,7 @@ def _statement(tree: Tree, spelled: Mapping[str, str]) -> str:
 
 @syntax.remembered
 def _has_tensors(tree: Tree) -> bool:
-    waiting = [tree]
-    while waiting:
-        part = waiting.pop()
-        if part.kind == "tensor":
-            return True
-        waiting += part.parts
-    return False
+    return bool(syntax.texts_of("tensor", tree))
 
 
 def _named(tree: Tree, owner: str, constants: Constants) -> Tree:

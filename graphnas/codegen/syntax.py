@@ -288,17 +288,22 @@ def remembered(function: Callable[[_Seen], _T]) -> Callable[[_Seen], _T]:
     return look
 
 
-@remembered
-def references_in(tree: Tree) -> tuple[str, ...]:
-    """Return the path of every reference, in order, repetitions included."""
+def texts_of(wanted: str, tree: Tree) -> tuple[str, ...]:
+    """Return the texts of all parts of one kind, in order, repetitions included."""
     found: list[str] = []
     waiting = [tree]
     while waiting:
         kind, text, parts, _ = waiting.pop()
-        if kind == "reference":
+        if kind == wanted:
             found.append(text)
         waiting += reversed(parts)
     return tuple(found)
+
+
+@remembered
+def references_in(tree: Tree) -> tuple[str, ...]:
+    """Return the path of every reference, in order, repetitions included."""
+    return texts_of("reference", tree)
 
 
 def renamed(function: Function, paths: Mapping[str, str]) -> Function:

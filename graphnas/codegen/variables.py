@@ -199,14 +199,7 @@ def _with_list(tree: Tree, known: Tree, name: Expression) -> Tree:
 @remembered
 def names_in(tree: Tree) -> tuple[str, ...]:
     """Return every name that a tree reads or binds, in order, repetitions included."""
-    found: list[str] = []
-    waiting = [tree]
-    while waiting:
-        kind, text, parts, _ = waiting.pop()
-        if kind == "name":
-            found.append(text)
-        waiting += reversed(parts)
-    return tuple(found)
+    return syntax.texts_of("name", tree)
 
 
 def same(left: Tree, right: Tree) -> bool:
