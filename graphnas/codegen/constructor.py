@@ -34,14 +34,17 @@ def holds_parameters(definition: Definition) -> bool:
     return is_plain and bool(definition.parameters) and not definition.children
 
 
-def used_calls(child: Child, calls: Calls) -> Iterator[Tree]:
+def calls_within(definition: Definition, calls: Calls) -> Iterator[Tree]:
+    """Yield the calls of classes that the constructor of a definition takes."""
+    for child in definition.children.values():
+        yield from _used_calls(child, calls)
+
+
+def _used_calls(child: Child, calls: Calls) -> Iterator[Tree]:
     """Yield the calls of classes that the construction of a child takes: its own, or of what a container holds."""
-    known = calls.get(child.key) if isinstance(child, Definition) else None
-    if known is not None:
-        yield known
-    elif isinstance(child, Definition):
-        for item in child.children.values():
-            yield from used_calls(item, calls)
+    if isinstance(child, Definition):
+        known = calls.get(child.key)
+        yield from calls_within(child, calls) if known is None else (known,)
 
 
 _CHILDREN: LRU[Statement] = LRU(8192)
@@ -101,7 +104,7 @@ class Constructor:
         if source is not None and self._is_before(source.partition(".")[0], name, definition):
             return _set(name, path_expression(self.definition, source))
         child = definition.children[name]
-        key = (name, child.key, *used_calls(child, self.calls))
+        key = (name, child.key, *_used_calls(child, self.calls))
         found = _CHILDREN.get(key)
         if found is None:
             found = _set(name, self._child(child, name))

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphnas.codegen import syntax
-from graphnas.codegen.constructor import CONTAINERS, Calls, Constructor, forget_children, used_calls
+from graphnas.codegen.constructor import CONTAINERS, Calls, Constructor, calls_within, forget_children
 from graphnas.codegen.forward import forward_method
-from graphnas.codegen.grouping import children
 from graphnas.codegen.merge import Merger
 from graphnas.codegen.settings import settings_of_group
 from graphnas.codegen.settle import Settled, settle, size
@@ -236,12 +235,6 @@ class Group:
         constructor = self.classes[int(target[1:])].functions[0]
         parameters = constructor.parameters if constructor.name == "__init__" else ()
         return {item.name: item.default for item in parameters if item.default is not None}
-
-
-def calls_within(definition: Definition, calls: Calls) -> Iterator[Tree]:
-    """Yield the calls of classes that the constructor of a definition takes."""
-    for child in children(definition):
-        yield from used_calls(child, calls)
 
 
 def construction(number: int, settled: Settled, member: int) -> Tree:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from graphnas.codegen import names, syntax
+from graphnas.codegen.constructor import calls_within
 from graphnas.codegen.grouping import distinct, groups, instances, is_container, may_have_class
-from graphnas.codegen.sharing import ClassPlan, Group, Variant, calls_within, construction
+from graphnas.codegen.sharing import ClassPlan, Group, Variant, construction
 from graphnas.codegen.syntax import Tree
 from graphnas.errors import CodegenError
 from graphnas.ir.lru import LRU
