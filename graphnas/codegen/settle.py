@@ -23,7 +23,7 @@ from graphnas.codegen.relations import WIDTHS, Candidate, Relation, relations
 from graphnas.codegen.repeats import unfold
 from graphnas.codegen.settings import Setting, settings_of_class
 from graphnas.codegen.syntax import Function, Parameter, Tree
-from graphnas.codegen.template import Column, Site, weight
+from graphnas.codegen.template import Column, Site, mask_of, weight
 from graphnas.ir.module import Definition
 
 _MODULE_ATTRIBUTES = frozenset(dir(nn.Module()))
@@ -86,7 +86,7 @@ def settle(
         definitions: The members among others, each under its number. Given them, the class is one that comes out the
             same when it is traced again: it is settled until it does, or until what comes out repeats itself.
     """
-    lowered = ClassLowering(functions, sum(1 << number for number in members), lacks).functions
+    lowered = ClassLowering(functions, mask_of(members), lacks).functions
     own = {number: weights[number] for number in members}
     found = [_Settling(lowered, own, taken, attributes, settings).run()]
     if not definitions or not found[0].parameters:

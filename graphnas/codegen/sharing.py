@@ -17,7 +17,7 @@ from graphnas.codegen.settings import settings_of_group
 from graphnas.codegen.settle import Settled, settle, size
 from graphnas.codegen.signatures import defaults, inherited
 from graphnas.codegen.syntax import Function, Tree
-from graphnas.codegen.template import Site, generalise, skeleton, weight, with_site
+from graphnas.codegen.template import Site, generalise, mask_of, skeleton, weight, with_site
 from graphnas.errors import GraphNASError
 from graphnas.ir.leaves import built_on_meta
 from graphnas.ir.lru import LRU
@@ -190,7 +190,7 @@ class Group:
             variants[best[1]] = best[2]
 
     def _merged(self, left: Variant, right: Variant, base: Tree) -> Variant | None:
-        masks = (_mask(left.members), _mask(right.members))
+        masks = (mask_of(left.members), mask_of(right.members))
         others = {item.name: item for item in right.functions}
         if base != _MODULE and ("forward" in others) is not any(item.name == "forward" for item in left.functions):
             return None  # the one without inherits the forward of its base, and must not get that of the other
@@ -270,7 +270,3 @@ def _is_alike(variant: Variant) -> bool:
 def _optional(tree: Tree) -> int:
     """Return how many syntax nodes only some members have."""
     return weight(tree) if tree.kind in ("slot", "select") else sum(map(_optional, tree.parts))
-
-
-def _mask(members: Sequence[int]) -> int:
-    return sum(1 << number for number in members)

@@ -16,7 +16,7 @@ with constructor parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,6 +63,11 @@ def item_of(tree: Tree) -> Tree:
 def has_hole(tree: Tree) -> bool:
     """Tell whether members differ in a tree."""
     return tree.kind == "hole" or any(map(has_hole, tree.parts))
+
+
+def mask_of(members: Iterable[int]) -> int:
+    """Return a set of members as a number with a bit for each."""
+    return sum(1 << number for number in members)
 
 
 def members_of(mask: int) -> Iterator[int]:
