@@ -92,7 +92,7 @@ def emit(
     head = cst.Module([*imports.statements(), *preamble, *carried]).code
     docstring = _docstring(_header(model, decisions))
     _parse(docstring)
-    _parse_once(head)
+    _check_head(head)
     return Source("\n\n".join([f"{docstring}\n{head}", *texts]), names[-1], constants)
 
 
@@ -165,7 +165,10 @@ def _parse(text: str) -> list[ast.stmt]:
         raise CodegenError(f"the generated source does not parse: {error}; please report this model") from error
 
 
-_parse_once = lru_cache(maxsize=1024)(_parse)
+@lru_cache(maxsize=1024)
+def _check_head(text: str) -> None:
+    """Raise if the text does not parse, once for each; what it parses to is not kept."""
+    _parse(text)
 
 
 def _constants_preamble(file: str, imports: Imports) -> list[Statement]:
@@ -224,6 +227,7 @@ def clear_cache() -> None:
     _WRITTEN.clear()
     _METHODS.clear()
     _STATEMENTS.clear()
+    _check_head.cache_clear()
     forget_classes()
     forget_variants()
     forget_forwards()
