@@ -70,7 +70,7 @@ def with_fewer_variables(body: Sequence[Statement], merged: Sequence[Statement])
                 yield (
                     *body[:position],
                     *renamed,
-                    *(_with_reads(later, known) for later in body[end:][:1]),
+                    *(_with_reads(later, known) for later in body[end : end + 1]),
                     *body[end + 1 :],
                 )
                 break
