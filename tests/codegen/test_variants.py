@@ -246,7 +246,9 @@ def test_an_inherited_forward_is_not_replaced() -> None:
                 y = layer(y)
             return y + x if self.twice else y
 
-    source_of(lambda: Path(False), lambda: Path(True), lambda: Path(False))
+    source = source_of(lambda: Path(False), lambda: Path(True), lambda: Path(False))
+    assert list(methods(source, "Path")) == ["__init__"]
+    assert list(methods(source, "Path2")) == ["__init__", "forward"]
 
 
 def test_numbers_of_blocks_are_a_parameter() -> None:
