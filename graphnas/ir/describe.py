@@ -118,14 +118,14 @@ class _Reader:
         return all(
             storage(item) != place or self._is_new(item, place)
             for entry in (self.entries[self.producers[id(made)][0]],)
-            for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))
+            for item in entry.given
         )
 
     def is_used_between(self, place: int, first: int, last: int) -> bool:
         """Tell whether a call between two others takes a tensor of a storage."""
         if not self._uses:
             for index, entry in enumerate(self.entries):
-                given = [storage(item) for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs))]
+                given = [storage(item) for item in entry.given]
                 # A view is no use by itself: what is done with it is a call of its own.
                 made = set() if entry.storage else {storage(item) for item in tensors_in(entry.result)}
                 for used in given:
@@ -156,7 +156,7 @@ class _Reader:
             wanted[index] = limit
             entry = self.entries[index]
             made = {storage(item) for item in tensors_in(entry.result)}
-            for item in (*tensors_in(entry.args), *tensors_in(entry.kwargs), *tensors_in(entry.result)):
+            for item in (*entry.given, *tensors_in(entry.result)):
                 if is_there(item):
                     continue
                 # What changes something after it was copied does not change the copy; a view shows it.
@@ -256,9 +256,8 @@ class _Describer:
                 if is_replaced:
                     name = builder.copy(path, tensor, self.reader.origin(tensor))
                 else:
-                    given = [*tensors_in(entry.args), *tensors_in(entry.kwargs)]
                     changes_of = partial(self._changes_before, paths=paths, end=index)
-                    for step in reader.needed(given, changes_of, builder.is_attribute):
+                    for step in reader.needed(entry.given, changes_of, builder.is_attribute):
                         if not self._is_alias(reader.entries[step], paths):
                             builder.add(step)
                     name = builder.add(index).name

@@ -62,6 +62,11 @@ class Entry:
     by_base: bool = False
     by_wrapper: bool = False
 
+    @property
+    def given(self) -> tuple[torch.Tensor, ...]:
+        """The tensors among its arguments, those within lists and dictionaries included."""
+        return (*tensors_in(self.args), *tensors_in(self.kwargs))
+
 
 class Tape(TorchFunctionMode):
     """Writes down the calls of torch in a `with` block; tensors are kept, so that identities stay unique."""
