@@ -95,9 +95,7 @@ class Builder:
         return child
 
     def _definition(self, module: nn.Module, path: str) -> Definition:
-        children = FrozenDict(
-            (name, self._child(child, f"{path}.{name}" if path else name)) for name, child in children_of(module)
-        )
+        children = FrozenDict((name, self._child(child, join(path, name))) for name, child in children_of(module))
         if type(module).get_extra_state is not nn.Module.get_extra_state:
             raise TraceError(
                 f"{type(module).__name__} at {path!r} keeps extra state in its state_dict (get_extra_state), which a "

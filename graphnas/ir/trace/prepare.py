@@ -15,6 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from graphnas.errors import TraceError
+from graphnas.ir.module import join
 from graphnas.ir.protocols import expansion_of
 from graphnas.ir.trace.wrappers import is_understood_hook
 
@@ -117,7 +118,7 @@ def walk(module: nn.Module, path: str = "", *, into: Any = None) -> Iterator[tup
         path, module = waiting.pop()
         yield path, module
         if into is None or into(module):
-            below = [(f"{path}.{name}" if path else name, child) for name, child in children_of(module)]
+            below = [(join(path, name), child) for name, child in children_of(module)]
             waiting += reversed(below)
 
 
