@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment.folders import TRIALS_NAME
+from graphnas.experiment.objectives import OPTIMIZE_MODES, front, point
 from graphnas.experiment.store import Reader
 from graphnas.experiment.trial import SOURCE_NAME, Trial, TrialStatus
 
-MODES = ("maximize", "minimize")
 FORMATTERS = ("dict", "code", "instance", "json")
 
 
@@ -100,7 +100,7 @@ class Results:
         """
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise ConfigError(f"top_k: expected a whole number of at least 1, got {count!r}", field="top_k")
-        if optimize_mode is not None and optimize_mode not in MODES:
+        if optimize_mode is not None and optimize_mode not in OPTIMIZE_MODES:
             raise ConfigError(
                 f"optimize_mode: expected 'maximize' or 'minimize', got {optimize_mode!r}", field="optimize_mode"
             )
@@ -122,7 +122,7 @@ class Results:
             ExperimentError: The experiment has not been run.
         """
         wanted = dict(self.objectives if objectives is None else objectives)
-        if not wanted or any(mode not in MODES for mode in wanted.values()):
+        if not wanted or any(mode not in OPTIMIZE_MODES for mode in wanted.values()):
             raise ConfigError(
                 f"objectives: expected names of metrics with 'maximize' or 'minimize', got {wanted!r}",
                 field="objectives",
@@ -135,16 +135,14 @@ class Results:
                 f"objectives: no trial has a metric {missing[0]!r}; there are {', '.join(map(repr, known))}",
                 field=f"objectives.{missing[0]}",
             )
-        costs = {
-            trial.number: tuple(
-                -trial.all_metrics[name] if mode == "maximize" else trial.all_metrics[name]
-                for name, mode in wanted.items()
-            )
+        points = {
+            trial.number: point(trial.all_metrics, wanted.items())
             for trial in completed
             if all(name in trial.all_metrics for name in wanted)
         }
-        front = set(pareto_front(list(set(costs.values()))))
-        return _table(trial for trial in completed if costs.get(trial.number) in front)
+        distinct = list(set(points.values()))
+        best = {distinct[place] for place in front(distinct)}
+        return _table(trial for trial in completed if points.get(trial.number) in best)
 
     def export_top_models(self, top_k: int = 1, optimize_mode: str | None = None, formatter: str = "dict") -> list[Any]:
         """Return the best candidates, the best first; fewer than `top_k` if fewer have completed.
@@ -204,20 +202,7 @@ def objectives_of(strategy: Mapping[str, Any] | None) -> dict[str, str]:
     if "objectives" in form:
         return {str(name): str(mode) for name, mode in form["objectives"]}
     mode = form.get("arguments", {}).get("optimize_mode", "maximize")
-    return {"default": mode if mode in MODES else "maximize"}
-
-
-def pareto_front(costs: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Return the points that no other point is below or equal to in every coordinate, in lexical order.
-
-    >>> pareto_front([(1.0, 3.0), (2.0, 2.0), (2.0, 4.0), (3.0, 1.0)])
-    [(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]
-    """
-    front: list[tuple[float, ...]] = []
-    for point in sorted(costs):  # what could be better comes earlier
-        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other in front):
-            front.append(point)
-    return front
+    return {"default": mode if mode in OPTIMIZE_MODES else "maximize"}
 
 
 def _table(trials: Iterator[Trial]) -> TrialTable:

@@ -12,7 +12,7 @@ import pytest
 from graphnas.errors import ConfigError, ExperimentError
 from graphnas.experiment.evaluators import FunctionalEvaluator
 from graphnas.experiment.experiment import RetiariiExperiment
-from graphnas.experiment.results import Results, pareto_front
+from graphnas.experiment.results import Results
 from graphnas.experiment.store import Reader
 from graphnas.experiment.strategies import Random, RegularizedEvolution
 
@@ -56,14 +56,6 @@ def test_a_front_holds_what_nothing_beats(finished: RetiariiExperiment) -> None:
         finished.pareto({"speed": "minimize"})
     with pytest.raises(ConfigError, match="objectives: expected names of metrics with"):
         finished.pareto({"size": "small"})
-
-
-def test_the_front_of_three_objectives() -> None:
-    points = [(float(a), float(b), float((a * b) % 7)) for a in range(9) for b in range(9)]
-    front = pareto_front(points)
-    for point in points:
-        beaten = any(all(x <= y for x, y in zip(o, point, strict=True)) and o != point for o in points)
-        assert (point in front) == (not beaten)
 
 
 def test_forms_that_need_no_code(finished: RetiariiExperiment) -> None:

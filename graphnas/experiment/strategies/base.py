@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from graphnas.errors import ConfigError
+from graphnas.experiment.objectives import OPTIMIZE_MODES
 from graphnas.experiment.trial import Metric, TrialStatus, derive_seed
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Domain
-
-OPTIMIZE_MODES = ("maximize", "minimize")
 
 
 class Wait(enum.Enum):

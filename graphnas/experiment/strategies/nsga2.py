@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from graphnas.errors import ConfigError
+from graphnas.experiment.objectives import OPTIMIZE_MODES, crowding, point_of, ranks
 from graphnas.experiment.strategies import checks
 from graphnas.experiment.strategies.asked import Distinct, Predicate
-from graphnas.experiment.strategies.base import OPTIMIZE_MODES, Observation
-from graphnas.experiment.strategies.pareto import crowding, point_of, ranks
+from graphnas.experiment.strategies.base import Observation
 from graphnas.mutators.domain import Domain
 
 

@@ -1,4 +1,4 @@
-"""Several objectives: which points are dominated by none, and how crowded they lie.
+"""What is optimised: the modes, and of several objectives which points are dominated by none and how crowded they lie.
 
 A point is a tuple of numbers of which more is better. One dominates another if it is nowhere worse and somewhere
 better.
@@ -7,17 +7,24 @@ better.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphnas.errors import EvaluationError
 
+OPTIMIZE_MODES = ("maximize", "minimize")
+
 Point = Sequence[float]
+
+
+def point(metrics: Mapping[str, float], objectives: Iterable[tuple[str, str]]) -> tuple[float, ...]:
+    """Return the objectives among metrics that hold all of them, those that are minimised negated."""
+    return tuple(metrics[name] if mode == "maximize" else -metrics[name] for name, mode in objectives)
 
 
 def point_of(
     metrics: Mapping[str, float] | None, metric: float | None, objectives: Sequence[tuple[str, str]]
 ) -> tuple[float, ...] | None:
-    """Return the objectives of a trial, those that are minimised negated; None for a trial without a metric.
+    """Return the point of a trial; None for a trial without a metric.
 
     Raises:
         EvaluationError: The evaluator did not report an objective.
@@ -31,7 +38,7 @@ def point_of(
             f"the metric {missing[0]!r} is an objective, but was not reported; got {', '.join(map(repr, found))}; let "
             "the evaluator return a dictionary of all objectives and 'default'"
         )
-    return tuple(found[name] if mode == "maximize" else -found[name] for name, mode in objectives)
+    return point(found, objectives)
 
 
 def dominates(one: Point, other: Point) -> bool:
@@ -40,7 +47,11 @@ def dominates(one: Point, other: Point) -> bool:
 
 
 def front(points: Sequence[Point]) -> list[int]:
-    """Return the places of the points that no other dominates, in order; equal points stay together."""
+    """Return the places of the points that no other dominates, in order; equal points stay together.
+
+    >>> front([(3.0, 1.0), (2.0, 2.0), (1.0, 2.0), (1.0, 3.0)])
+    [0, 1, 3]
+    """
     kept: list[int] = []
     for place in _falling(points):
         if not any(dominates(points[other], points[place]) for other in kept):
