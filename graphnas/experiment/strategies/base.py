@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from graphnas.errors import ConfigError
 from graphnas.experiment.objectives import OPTIMIZE_MODES
+from graphnas.experiment.strategies import checks
 from graphnas.experiment.trial import Metric, TrialStatus, derive_seed
 from graphnas.mutators.decision_space import DecisionSpace
 from graphnas.mutators.domain import Domain
@@ -109,13 +110,9 @@ class Strategy(abc.ABC):
     """Names of the constructor's arguments, which are attributes too; from them the store builds the strategy again."""
 
     def __init__(self, *, optimize_mode: str = "maximize", seed: int | None = None) -> None:
-        if optimize_mode not in OPTIMIZE_MODES:
-            raise ConfigError(
-                f"optimize_mode: expected 'maximize' or 'minimize', got {optimize_mode!r}", field="optimize_mode"
-            )
+        self.optimize_mode = checks.one_of("optimize_mode", optimize_mode, OPTIMIZE_MODES)
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
             raise ConfigError(f"seed: expected a whole number or None, got {seed!r}", field="seed")
-        self.optimize_mode = optimize_mode
         self.seed = seed
         self.objectives: tuple[tuple[str, str], ...] = (("default", optimize_mode),)
         self.reuse: tuple[str, ...] = ()
