@@ -18,6 +18,7 @@ from graphnas.experiment.equality import Equal, EqualTrials
 from graphnas.experiment.executors import Ended, Event, Executor, Reported, Task
 from graphnas.experiment.executors.runner import REFUSALS
 from graphnas.experiment.failures import Failures
+from graphnas.experiment.folders import TRIALS_NAME
 from graphnas.experiment.keeping import CheckpointKeeper
 from graphnas.experiment.signals import Signals
 from graphnas.experiment.store import Reader, Store
@@ -130,7 +131,7 @@ class Search:
         self._max_trial_s, self._max_silence_s = config.max_trial_s, config.max_silence_s
         self._equals = EqualTrials(store, space, earlier)
         maximize = strategy.optimize_mode == "maximize"
-        self._trials = store.directory / "trials"
+        self._trials = store.directory / TRIALS_NAME
         self._checkpoints = CheckpointKeeper(self._trials, config.keep_checkpoints, maximize=maximize)
         self._failures = Failures()
         self._running: dict[int, _Job] = {}
