@@ -35,13 +35,16 @@ class _Sampled(Distinct):
     decisions, so that a study that was built again from decisions is the same.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("optimize_mode", "startup_trials", "dedup", "model_filter", "seed")
+
     def __init__(
         self,
-        optimize_mode: str,
-        startup_trials: int,
-        dedup: bool,
-        model_filter: Predicate | None,
-        seed: int | None,
+        optimize_mode: str = "maximize",
+        startup_trials: int = 10,
+        dedup: bool = True,
+        model_filter: Predicate | None = None,
+        *,
+        seed: int | None = None,
     ) -> None:
         super().__init__(
             optimize_mode=optimize_mode, dedup=dedup, dedup_retries=_RETRIES, model_filter=model_filter, seed=seed
@@ -51,13 +54,17 @@ class _Sampled(Distinct):
         self._open: dict[bytes, list[int]] = {}
         self._distributions: dict[str, Any] = {}
 
+    @property
+    def _optuna(self) -> Any:
+        return extra("optuna", type(self).__name__)
+
     @abc.abstractmethod
     def _sampler(self, seed: int) -> Any:
         """Return a new sampler."""
 
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         super().bind(domains, seed)
-        optuna = extra("optuna", type(self).__name__)
+        optuna = self._optuna
         with _quiet(optuna):
             self._study = optuna.create_study(direction=self.optimize_mode)
         self._open = {}
@@ -70,13 +77,12 @@ class _Sampled(Distinct):
         return decisions
 
     def tell(self, observation: Observation) -> None:
-        optuna = extra("optuna", type(self).__name__)
         numbers = self._open.get(digest(observation.decisions))
         if not numbers:
             return
         number = numbers.pop(0)
         if observation.metric is None:
-            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(number, observation.metric)
 
@@ -87,11 +93,10 @@ class _Sampled(Distinct):
     def reject(self, proposal: Proposal) -> None:
         super().reject(proposal)
         number = self._open[digest(proposal.decisions)].pop()
-        self._study.tell(number, state=extra("optuna", type(self).__name__).trial.TrialState.FAIL)
+        self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
 
     def _propose(self, rng: random.Random) -> dict[str, Any]:
-        optuna = extra("optuna", type(self).__name__)
-        with _quiet(optuna):
+        with _quiet(self._optuna):
             self._study.sampler = self._sampler(rng.getrandbits(32))
             trial = self._study.ask()
             decisions: dict[str, Any] = {}
@@ -99,7 +104,7 @@ class _Sampled(Distinct):
                 if self.domains.comes_up(label, decisions):
                     decisions[label] = self._suggest(trial, domain, rng)
             # What was suggested is not quite what is asked for, as numbers are rounded: that gets a trial of its own.
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
         return decisions if self.domains.allows(decisions, complete=True) else self.domains.sample(rng)
 
     def _suggest(self, trial: Any, domain: Domain, rng: random.Random) -> Decision:
@@ -110,7 +115,6 @@ class _Sampled(Distinct):
         return domain.normalize(value) if isinstance(domain, IntRange | Uniform) else domain.at(value)
 
     def _add(self, decisions: Mapping[str, Decision]) -> None:
-        optuna = extra("optuna", type(self).__name__)
         params = {
             label: value if isinstance(self.domains[label], IntRange | Uniform) else self.domains[label].index(value)
             for label, value in decisions.items()
@@ -118,8 +122,8 @@ class _Sampled(Distinct):
         }
         self._open.setdefault(digest(decisions), []).append(len(self._study.get_trials(deepcopy=False)))
         self._study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
+            self._optuna.trial.create_trial(
+                state=self._optuna.trial.TrialState.RUNNING,
                 params=params,
                 distributions={label: self._distributions[label] for label in params},
             )
@@ -144,22 +148,8 @@ class TPE(_Sampled):
         ConfigError: An argument is of a wrong type or out of range, or Optuna is not installed.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ("optimize_mode", "startup_trials", "dedup", "model_filter", "seed")
-
-    def __init__(
-        self,
-        optimize_mode: str = "maximize",
-        startup_trials: int = 10,
-        dedup: bool = True,
-        model_filter: Predicate | None = None,
-        *,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(optimize_mode, startup_trials, dedup, model_filter, seed)
-
     def _sampler(self, seed: int) -> Any:
-        samplers = extra("optuna", "TPE").samplers
-        return samplers.TPESampler(seed=seed, n_startup_trials=self.startup_trials, constant_liar=True)
+        return self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup_trials, constant_liar=True)
 
 
 TPEStrategy = TPE
@@ -183,26 +173,14 @@ class GP(_Sampled):
         ConfigError: An argument is of a wrong type or out of range, or Optuna or scipy is not installed.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ("optimize_mode", "startup_trials", "dedup", "model_filter", "seed")
-
-    def __init__(
-        self,
-        optimize_mode: str = "maximize",
-        startup_trials: int = 10,
-        dedup: bool = True,
-        model_filter: Predicate | None = None,
-        *,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(optimize_mode, startup_trials, dedup, model_filter, seed)
-
     def bind(self, domains: Mapping[str, Domain], seed: int) -> None:
         extra("scipy", "GP")
         super().bind(domains, seed)
 
     def _sampler(self, seed: int) -> Any:
-        samplers = extra("optuna", "GP").samplers
-        return samplers.GPSampler(seed=seed, n_startup_trials=self.startup_trials, warn_independent_sampling=False)
+        return self._optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=self.startup_trials, warn_independent_sampling=False
+        )
 
 
 def extra(package: str, strategy: str) -> Any:
