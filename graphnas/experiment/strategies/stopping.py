@@ -45,8 +45,7 @@ class MedianStop(Part):
 
     def report(self, number: int, step: int, metric: Metric) -> bool:
         stops = self.inner.report(number, step, metric)
-        fitness = self.fitness(default_metric(metric))
-        assert fitness is not None, "a reported metric is a number"
+        fitness = _fitness(self, metric)
         best = self._best[number] = max(fitness, self._best.get(number, fitness))
         others = self._averages[step] if step < len(self._averages) else []
         if step < self.warmup_steps or len(others) < self.min_trials:
@@ -61,7 +60,7 @@ class MedianStop(Part):
             return
         total = 0.0
         for step, metric in enumerate(observation.intermediate):
-            total += self.fitness(default_metric(metric)) or 0.0
+            total += _fitness(self, metric)
             if step == len(self._averages):
                 self._averages.append([])
             insort(self._averages[step], total / (step + 1))
@@ -114,9 +113,14 @@ class HalvingStop(Part):
         return rest == 0 and steps == 1
 
     def _passes(self, steps: int, metric: Metric) -> bool:
-        fitness = self.fitness(default_metric(metric))
-        assert fitness is not None, "a reported metric is a number"
+        cost = -_fitness(self, metric)
         results = self._rungs.setdefault(steps, [])
-        better = bisect_left(results, -fitness)
-        insort(results, -fitness)
+        better = bisect_left(results, cost)
+        insort(results, cost)
         return len(results) < self.reduction_factor or better < len(results) // self.reduction_factor
+
+
+def _fitness(part: Part, metric: Metric) -> float:
+    fitness = part.fitness(default_metric(metric))
+    assert fitness is not None, "a reported metric is a number"
+    return fitness
