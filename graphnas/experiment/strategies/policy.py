@@ -134,8 +134,9 @@ class PolicyBasedRL(Strategy):
             if not self.domains.comes_up(label, decisions):
                 taken.append(-1)
                 continue
-            logits = [float(logit) for logit in self._policy(step, tuple(taken))]
-            weights = list(itertools.accumulate(math.exp(logit - max(logits)) for logit in logits))
+            logits = self._policy(step, tuple(taken)).tolist()
+            most = max(logits)
+            weights = list(itertools.accumulate(math.exp(logit - most) for logit in logits))
             option = min(bisect.bisect(weights, rng.random() * weights[-1]), len(weights) - 1)
             taken.append(option)
             decisions[label] = _value(domain, option, rng)
