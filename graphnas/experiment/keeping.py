@@ -40,18 +40,19 @@ class CheckpointKeeper:
         if not self._keeps_all:
             self._held.update((number, metric) for number, metric in ended if self.path_of(number) is not None)
 
-    def ended(self, number: int, metric: float | None, is_needed: Callable[[int], bool]) -> None:
+    def ended(self, number: int, metric: float | None, needed: Callable[[], Callable[[int], bool]]) -> None:
         """Take note that a trial ended, and delete what is no longer to be kept.
 
         Args:
             number: Number of the trial.
             metric: Its metric, or None.
-            is_needed: Tells whether a running or a later trial may continue the checkpoint of a trial.
+            needed: Returns what tells whether a running or a later trial may continue the checkpoint of a trial; called
+                only where there are checkpoints to look through.
         """
         if self._keeps_all or self.path_of(number) is None:
             return
         self._held[number] = metric
-        kept = self._kept()
+        kept, is_needed = self._kept(), needed()
         for held in [held for held in self._held if held not in kept and not is_needed(held)]:
             self.forget(held)
 

@@ -7,7 +7,7 @@ import enum
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -400,7 +400,7 @@ class Search:
                     intermediate=outcome.intermediate,
                 )
             )
-            self._checkpoints.ended(number, metric, self._is_needed)
+            self._checkpoints.ended(number, metric, self._needed)
         self._watcher.on_end(number, outcome)
         self._release(number, outcome)
 
@@ -419,10 +419,11 @@ class Search:
         is_lost = event.outcome.status is TrialStatus.LOST
         return is_lost and job is not None and job.attempts < self._config.max_retries_lost
 
-    def _is_needed(self, number: int) -> bool:
-        """Whether the checkpoint of a trial may still be continued."""
+    def _needed(self) -> Callable[[int], bool]:
+        """Return what tells whether the checkpoint of a trial may still be continued."""
         jobs = (*self._running.values(), *self._following.values(), *self._again)
-        return any(job.proposal.resume_from == number for job in jobs) or self._strategy.may_resume(number)
+        parents = {job.proposal.resume_from for job in jobs}
+        return lambda number: number in parents or self._strategy.may_resume(number)
 
     # Ends
 
