@@ -12,8 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphnas.benchmarks.nds.designs import CELL_DESIGNS, STAGED_DESIGNS, STEM_WIDTH, STRIDES, CellDesign
-from graphnas.errors import BenchmarkError, UnknownArchitectureError
+from graphnas.benchmarks.nds.designs import (
+    CELL_DESIGNS,
+    DESIGNED,
+    STAGED_DESIGNS,
+    STEM_WIDTH,
+    STRIDES,
+    CellDesign,
+    check_proposer,
+)
+from graphnas.errors import UnknownArchitectureError
 
 _INPUTS = 2
 _SIDES = ("x", "y")
@@ -66,10 +74,7 @@ def from_decisions(proposer: str, decisions: Mapping[str, Any]) -> tuple[dict[st
 
 
 def _is_cell(proposer: str) -> bool:
-    if proposer not in CELL_DESIGNS and proposer not in STAGED_DESIGNS:
-        raise BenchmarkError(
-            f"proposer: expected one of {', '.join((*CELL_DESIGNS, *STAGED_DESIGNS))}, got {proposer!r}"
-        )
+    check_proposer(proposer, DESIGNED)
     return proposer in CELL_DESIGNS
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from graphnas.benchmarks.nds.constants import SKIP_CONNECT
-from graphnas.benchmarks.nds.designs import CELL_DEPTHS, CELL_DESIGNS, CELL_WIDTHS, CellDesign, checked_proposer
+from graphnas.benchmarks.nds.designs import CELL_DEPTHS, CELL_DESIGNS, CELL_WIDTHS, CellDesign, check_proposer
 from graphnas.benchmarks.nds.operations import OPERATIONS, FactorizedReduce, ReluConvBn
 from graphnas.ir.record import model_wrapper
 from graphnas.mutators.choices import Cell, ModelParameterChoice
@@ -90,7 +90,7 @@ class CellNetwork(nn.Module):
         depths: Sequence[int] = CELL_DEPTHS,
     ) -> None:
         super().__init__()
-        checked_proposer(proposer, CELL_DESIGNS)
+        check_proposer(proposer, CELL_DESIGNS)
         design = CELL_DESIGNS[proposer]
         channels = ModelParameterChoice(list(widths), label="width")
         depth = ModelParameterChoice(list(depths), label="depth")

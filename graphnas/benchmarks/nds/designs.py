@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,8 +146,11 @@ STEM_WIDTH = 16
 STRIDES = (1, 2, 2)
 """Strides of the stages."""
 
+DESIGNED = (*CELL_DESIGNS, *STAGED_DESIGNS)
+"""Proposers whose design is known."""
 
-def checked_proposer(proposer: str, designs: dict[str, CellDesign] | dict[str, StagedDesign]) -> None:
+
+def check_proposer(proposer: str, designs: Collection[str]) -> None:
     """Refuse a proposer that has no design.
 
     Raises:

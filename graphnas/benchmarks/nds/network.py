@@ -8,9 +8,8 @@ from __future__ import annotations
 import torch
 
 from graphnas.benchmarks.nds.cells import CellNetwork
-from graphnas.benchmarks.nds.designs import CELL_DESIGNS, STAGED_DESIGNS
+from graphnas.benchmarks.nds.designs import CELL_DESIGNS, DESIGNED, check_proposer
 from graphnas.benchmarks.nds.stages import StagedNetwork
-from graphnas.errors import BenchmarkError
 from graphnas.mutators import ModelSpace
 
 __all__ = ["CellNetwork", "StagedNetwork", "space"]
@@ -22,10 +21,7 @@ def space(proposer: str) -> ModelSpace:
     Raises:
         BenchmarkError: There is no such proposer.
     """
-    if proposer not in (*CELL_DESIGNS, *STAGED_DESIGNS):
-        raise BenchmarkError(
-            f"proposer: expected one of {', '.join((*CELL_DESIGNS, *STAGED_DESIGNS))}, got {proposer!r}"
-        )
+    check_proposer(proposer, DESIGNED)
     with torch.device("meta"):  # a space keeps how its model is constructed, not the weights
         network = CellNetwork(proposer) if proposer in CELL_DESIGNS else StagedNetwork(proposer)
     return ModelSpace(network, example_inputs=torch.zeros(1, 3, 32, 32))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from graphnas.benchmarks.nds.designs import STAGED_DESIGNS, STEM_WIDTH, STRIDES, StagedDesign, checked_proposer
+from graphnas.benchmarks.nds.designs import STAGED_DESIGNS, STEM_WIDTH, STRIDES, StagedDesign, check_proposer
 from graphnas.ir.record import model_wrapper
 from graphnas.mutators.choices import ModelParameterChoice
 
@@ -89,7 +89,7 @@ class StagedNetwork(nn.Module):
         widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        checked_proposer(proposer, STAGED_DESIGNS)
+        check_proposer(proposer, STAGED_DESIGNS)
         design = STAGED_DESIGNS[proposer]
         self.stem = nn.Sequential(ConvBn(3, STEM_WIDTH, 3), nn.ReLU())
         stages: list[nn.Module] = []

@@ -16,7 +16,7 @@ from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CI
 from graphnas.benchmarks.nasbench201.constants import EPOCHS as EPOCHS_201
 from graphnas.benchmarks.nasbench201.network import space as space_201
 from graphnas.benchmarks.nds.architecture import from_decisions as network_of
-from graphnas.benchmarks.nds.designs import CELL_DESIGNS, STAGED_DESIGNS
+from graphnas.benchmarks.nds.designs import DESIGNED
 from graphnas.benchmarks.nds.network import space as space_nds
 from graphnas.benchmarks.nds.schema import DATABASE as NDS_DATABASE
 from graphnas.benchmarks.search.task import Measured, SearchTask
@@ -149,7 +149,7 @@ def _of_dataset(dataset: str) -> Callable[..., SearchTask]:
 _TASKS: dict[str, Callable[..., SearchTask]] = {
     "nasbench101": NasBench101Task,
     **{f"nasbench201-{dataset}": _of_dataset(dataset) for dataset in _BUDGETS_S},
-    **{f"nds-{proposer}": _of_proposer(proposer) for proposer in (*CELL_DESIGNS, *STAGED_DESIGNS)},
+    **{f"nds-{proposer}": _of_proposer(proposer) for proposer in DESIGNED},
 }
 
 
