@@ -58,7 +58,7 @@ def find(name: str) -> Benchmark:
 def installed(name: str, directory: Path | None = None) -> Installed:
     """Return what lies there of a benchmark."""
     benchmark = find(name)
-    database = _database(benchmark, directory)
+    database = _database(benchmark.database, directory)
     try:
         with closing(database.connect_file()) as connection:
             sources = tuple(row[0] for row in connection.execute("SELECT name FROM benchmarksource ORDER BY id"))
@@ -75,7 +75,7 @@ def verify(name: str, directory: Path | None = None, progress: Progress = lambda
         BenchmarkError: There is no database, it is torn, or of another version.
     """
     benchmark = find(name)
-    database = _database(benchmark, directory)
+    database = _database(benchmark.database, directory)
     with closing(database.connect_file()) as connection:
         try:
             progress("structure", 0.0)
@@ -91,8 +91,5 @@ def verify(name: str, directory: Path | None = None, progress: Progress = lambda
             raise BenchmarkError(f"{database.path}: is torn: {error}; build it again") from error
 
 
-def _database(benchmark: Benchmark, directory: Path | None) -> BenchmarkDatabase:
-    database = benchmark.database
-    if directory is None:
-        return database
-    return BenchmarkDatabase(database.name, database.source, directory / f"{database.name}.db")
+def _database(database: BenchmarkDatabase, directory: Path | None) -> BenchmarkDatabase:
+    return database.at(None if directory is None else directory / f"{database.name}.db")

@@ -89,6 +89,10 @@ class BenchmarkDatabase(peewee.SqliteDatabase):
             self._place = (directory, directory / f"{self.name}.db")
         return self._place[1]
 
+    def at(self, path: Path | None) -> BenchmarkDatabase:
+        """Return the same database in another file; None for itself."""
+        return self if path is None else BenchmarkDatabase(self.name, self.source, path)
+
     def reader(self) -> sqlite3.Connection:
         """Return this thread's connection to the file that lies there now.
 

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import msgspec
 import peewee
@@ -143,6 +144,32 @@ class TrialQuery:
         if name == "id" or name in self._identities:
             return "NULL"
         return f"MIN({column})" if name in self._constant else f"AVG({column})"
+
+
+class BenchmarkTable:
+    """What a search asks of a benchmark: the mean measurements of one architecture at a time.
+
+    Use `open`. It may be shared by threads.
+
+    Attributes:
+        default: The database in the benchmark's folder.
+    """
+
+    default: ClassVar[BenchmarkDatabase]
+
+    def __init__(self, database: BenchmarkDatabase) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Self:
+        """Return the table of a database, by default that of the benchmark's folder.
+
+        Raises:
+            BenchmarkError: There is no database, it is torn, or of another version.
+        """
+        database = cls.default.at(None if path is None else Path(path))
+        database.reader()
+        return cls(database)
 
 
 def _columns(model: type[peewee.Model]) -> list[str]:

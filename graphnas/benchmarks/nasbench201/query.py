@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from graphnas.benchmarks.database import BenchmarkDatabase, canonical_json
+from graphnas.benchmarks.database import canonical_json
 from graphnas.benchmarks.nasbench201.architecture import checked_arch
 from graphnas.benchmarks.nasbench201.constants import CIFAR10, CIFAR10_VALID, CIFAR100, DATASETS, EPOCHS, IMAGENET16_120
 from graphnas.benchmarks.nasbench201.schema import (
@@ -16,7 +15,7 @@ from graphnas.benchmarks.nasbench201.schema import (
     Nb201TrialConfig,
     Nb201TrialStats,
 )
-from graphnas.benchmarks.query import TrialQuery, check_one_of
+from graphnas.benchmarks.query import BenchmarkTable, TrialQuery, check_one_of
 from graphnas.errors import UnknownArchitectureError
 
 _QUERY = TrialQuery(
@@ -65,25 +64,13 @@ def _conditions(arch: Mapping[str, Any] | str | None, num_epochs: int | None, da
     return {"arch": text, "num_epochs": num_epochs, "dataset": dataset}
 
 
-class Table:
+class Table(BenchmarkTable):
     """What a search asks of NAS-Bench-201: the mean measurements of one cell at a time.
 
     Use `open`. It may be shared by threads.
     """
 
-    def __init__(self, database: BenchmarkDatabase) -> None:
-        self._database = database
-
-    @classmethod
-    def open(cls, path: str | Path | None = None) -> Table:
-        """Return the table of a database, by default that of the benchmark's folder.
-
-        Raises:
-            BenchmarkError: There is no database, it is torn, or of another version.
-        """
-        database = DATABASE if path is None else BenchmarkDatabase(DATABASE.name, DATABASE.source, Path(path))
-        database.reader()
-        return cls(database)
+    default = DATABASE
 
     def metrics(self, arch: Mapping[str, Any] | str, dataset: str, num_epochs: int) -> dict[str, Any]:
         """Return the statistics of a cell, as `query_nb201_trial_stats` gives them with the reduction `mean`.
