@@ -92,9 +92,14 @@ class Table(BenchmarkTable):
             UnknownArchitectureError: The module lies outside the space, or the table has no time of it.
             BenchmarkError: The number of epochs is unknown.
         """
-        spent = self.metrics(arch, num_epochs)["training_time"]
+        spent = self.cost_of(self.metrics(arch, num_epochs))
         if spent is None:
             raise UnknownArchitectureError(
                 f"{self._database.path}: there is no training time of {arch} with {num_epochs} epochs"
             )
-        return float(spent)
+        return spent
+
+    def cost_of(self, metrics: Mapping[str, Any]) -> float | None:
+        """Return what `cost_s` gives, of the statistics that `metrics` gave; None where the table has no time."""
+        spent: float | None = metrics["training_time"]
+        return spent

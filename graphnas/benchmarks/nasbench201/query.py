@@ -97,17 +97,25 @@ class Table(BenchmarkTable):
             BenchmarkError: The data set or the number of epochs is unknown.
         """
         found = self.metrics(arch, dataset, num_epochs)
-        dataset = found["config"]["dataset"]
-        evaluation = found["ori_test_evaluation_time" if dataset == CIFAR10 else "valid_evaluation_time"]
+        spent = self.cost_of(found)
+        if spent is None:
+            raise UnknownArchitectureError(
+                f"{self._database.path}: there are no times of {arch} with {num_epochs} epochs of "
+                f"{found['config']['dataset']}"
+            )
+        return spent
+
+    def cost_of(self, metrics: Mapping[str, Any]) -> float | None:
+        """Return what `cost_s` gives, of the statistics that `metrics` gave; None where the table has no times."""
+        dataset = metrics["config"]["dataset"]
+        evaluation = metrics["ori_test_evaluation_time" if dataset == CIFAR10 else "valid_evaluation_time"]
         if evaluation is None:
-            text = canonical_json(found["config"]["arch"])
+            text = canonical_json(metrics["config"]["arch"])
             for (estimate,) in self._database.reader().execute(_ESTIMATE, (text,)):
                 evaluation = estimate * _PASSES[dataset]
-        if evaluation is None or found["training_time"] is None:
-            raise UnknownArchitectureError(
-                f"{self._database.path}: there are no times of {arch} with {num_epochs} epochs of {dataset}"
-            )
-        return float(found["training_time"] + evaluation)
+        if evaluation is None or metrics["training_time"] is None:
+            return None
+        return float(metrics["training_time"] + evaluation)
 
     def device_latency_ms(self, arch: Mapping[str, Any] | str) -> dict[str, float]:
         """Return the milliseconds of one pass of a cell on each device of HELP's table.

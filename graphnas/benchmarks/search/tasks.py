@@ -49,9 +49,8 @@ class NasBench101Task(SearchTask):
         return _best(nasbench101.query_nb101_trial_stats(None, max(EPOCHS_101), reduction="mean"))
 
     def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
-        arch = module_of(decisions)
-        value = self._table.metrics(arch, epochs).get(self.metric)
-        return Measured(_measured(value, self, decisions, epochs), _cost(lambda: self._table.cost_s(arch, epochs)))
+        found = self._table.metrics(module_of(decisions), epochs)
+        return Measured(_measured(found.get(self.metric), self, decisions, epochs), self._table.cost_of(found))
 
 
 class NasBench201Task(SearchTask):
@@ -86,10 +85,8 @@ class NasBench201Task(SearchTask):
         return _best(nasbench201.query_nb201_trial_stats(None, max(EPOCHS_201), self.dataset, reduction="mean"))
 
     def _measure(self, decisions: Mapping[str, Any], epochs: int) -> Measured:
-        arch = cell_of(decisions)
-        value = self._table.metrics(arch, self._searched, epochs).get(self.metric)
-        metric = _measured(value, self, decisions, epochs)
-        return Measured(metric, _cost(lambda: self._table.cost_s(arch, self._searched, epochs)))
+        found = self._table.metrics(cell_of(decisions), self._searched, epochs)
+        return Measured(_measured(found.get(self.metric), self, decisions, epochs), self._table.cost_of(found))
 
 
 class NdsTask(SearchTask):
@@ -181,13 +178,6 @@ def _measured(value: Any, task: SearchTask, decisions: Mapping[str, Any], epochs
             f"{task.name}: the data has no {task.metric} of {dict(decisions)} with {epochs} epochs"
         )
     return float(value)
-
-
-def _cost(look_up: Callable[[], float]) -> float | None:
-    try:
-        return look_up()
-    except UnknownArchitectureError:
-        return None
 
 
 def _found(look_up: Callable[[], dict[str, Any]], column: str = "test_acc") -> float | None:
