@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
@@ -57,11 +57,20 @@ def query_nb201_trial_stats(
 
 
 def _conditions(arch: Mapping[str, Any] | str | None, num_epochs: int | None, dataset: str | None) -> dict[str, Any]:
+    training = checked_training(num_epochs, dataset, EPOCHS)
+    return {"arch": None if arch is None else canonical_json(checked_arch(arch)), **training}
+
+
+def checked_training(num_epochs: int | None, dataset: str | None, lengths: Collection[int]) -> dict[str, Any]:
+    """Return how long and on what was trained, as fields of the configuration, for either space of NATS-Bench.
+
+    Raises:
+        BenchmarkError: There is no such data set, or none of the lengths is that of the training.
+    """
     dataset = dataset.lower() if isinstance(dataset, str) else dataset
     check_one_of("dataset", dataset, DATASETS)
-    check_one_of("num_epochs", num_epochs, EPOCHS)
-    text = None if arch is None else canonical_json(checked_arch(arch))
-    return {"arch": text, "num_epochs": num_epochs, "dataset": dataset}
+    check_one_of("num_epochs", num_epochs, lengths)
+    return {"num_epochs": num_epochs, "dataset": dataset}
 
 
 class Table(BenchmarkTable):

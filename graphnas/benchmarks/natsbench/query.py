@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
-from graphnas.benchmarks.nasbench201.constants import DATASETS
+from graphnas.benchmarks.nasbench201.query import checked_training
 from graphnas.benchmarks.natsbench.schema import (
     DATABASE,
     NatsSssIntermediateStats,
     NatsSssTrialConfig,
     NatsSssTrialStats,
 )
-from graphnas.benchmarks.query import TrialQuery, check_one_of
+from graphnas.benchmarks.query import TrialQuery
 from graphnas.errors import UnknownArchitectureError
 
 EPOCHS = (1, 12, 90)
@@ -53,11 +53,8 @@ def query_nats_sss_trial_stats(
         UnknownArchitectureError: The architecture lies outside the space.
         BenchmarkError: Another argument does, or there is no database.
     """
-    dataset = dataset.lower() if isinstance(dataset, str) else dataset
-    check_one_of("dataset", dataset, DATASETS)
-    check_one_of("num_epochs", num_epochs, EPOCHS)
-    text = None if arch is None else canonical_json(checked_sizes(arch))
-    conditions = {"arch": text, "num_epochs": num_epochs, "dataset": dataset}
+    training = checked_training(num_epochs, dataset, EPOCHS)
+    conditions = {"arch": None if arch is None else canonical_json(checked_sizes(arch)), **training}
     return _QUERY.run(DATABASE, conditions, reduction, include_intermediates)
 
 
