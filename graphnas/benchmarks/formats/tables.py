@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from graphnas.errors import BenchmarkError
 
 _OPENERS = ((b"\xfd7zXZ\x00", lzma.open), (b"\x1f\x8b", gzip.open))
 _LONGEST_HEADER = 1 << 16
+_K = TypeVar("_K")
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -51,6 +52,19 @@ def records(path: Path) -> Iterator[dict[str, str]]:
     """Return the rows of a table by column; a row of another length is refused as in `rows`."""
     names = header(path)
     return (dict(zip(names, row, strict=True)) for row in rows(path))
+
+
+def by_kind(paths: Sequence[Path], kind: Callable[[Path], _K]) -> dict[_K, Path]:
+    """Return the tables by their kind, in their order.
+
+    Raises:
+        BenchmarkError: Two are of one kind.
+    """
+    given: dict[_K, Path] = {}
+    for path in paths:
+        if (other := given.setdefault(kind(path), path)) is not path:
+            raise BenchmarkError(f"{other} and {path}: expected one table of each kind, got two; give one of them")
+    return given
 
 
 def number(text: str, path: Path) -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graphnas.benchmarks.database import canonical_json
-from graphnas.benchmarks.formats.tables import header, number, records, rows, whole_number
+from graphnas.benchmarks.formats.tables import by_kind, header, number, records, rows, whole_number
 from graphnas.benchmarks.layouts import Step, Trial
 from graphnas.benchmarks.nasbench101.constants import (
     CONV1X1_BN_RELU,
@@ -49,10 +49,7 @@ def read(paths: Sequence[Path], start: int) -> Iterator[Step]:
     Raises:
         BenchmarkError: A table is torn, is given twice, or `nasbench101.csv.xz` is not among them.
     """
-    given: dict[Any, Path] = {}
-    for path in paths:
-        if (other := given.setdefault(header(path) if not _is_whole(path) else _WHOLE, path)) is not path:
-            raise BenchmarkError(f"{other} and {path}: expected one table of each kind, got two; give one of them")
+    given = by_kind(paths, lambda path: _WHOLE if _is_whole(path) else header(path))
     if _MODULES not in given:
         raise BenchmarkError(
             f"{paths[0]}: tells modules by their hashes in nasbench101.csv.xz; give that table as well"

@@ -13,7 +13,7 @@ from typing import Any
 import peewee
 
 from graphnas.benchmarks.database import canonical_json
-from graphnas.benchmarks.formats.tables import header, number, records, whole_number
+from graphnas.benchmarks.formats.tables import by_kind, header, number, records, whole_number
 from graphnas.benchmarks.layouts import Step, Trial
 from graphnas.benchmarks.nasbench201.architecture import from_string
 from graphnas.benchmarks.nasbench201.constants import (
@@ -90,7 +90,7 @@ def read(paths: Sequence[Path], start: int) -> Iterator[Step]:
     Raises:
         BenchmarkError: A table is torn, is given twice, or one that it needs is not given.
     """
-    given = _by_kind(paths)
+    given = _given(paths)
     archs, estimates, found = _means(given[_MEANS])
     if _C10_TRIALS in given:
         _put_c10_trials(given[_C10_TRIALS], found)
@@ -121,11 +121,8 @@ def _kind(path: Path) -> frozenset[str] | None:
     return next((kind for kind in _KINDS if kind <= columns), None)
 
 
-def _by_kind(paths: Sequence[Path]) -> dict[frozenset[str] | None, Path]:
-    given: dict[frozenset[str] | None, Path] = {}
-    for path in paths:
-        if (other := given.setdefault(_kind(path), path)) is not path:
-            raise BenchmarkError(f"{other} and {path}: expected one table of each kind, got two; give one of them")
+def _given(paths: Sequence[Path]) -> dict[frozenset[str] | None, Path]:
+    given = by_kind(paths, _kind)
     if _MEANS not in given:
         raise BenchmarkError(f"{paths[0]}: tells cells by their index in nasbench201.csv.xz; give that table as well")
     if (_TRIALS in given) != (_CURVES in given):
