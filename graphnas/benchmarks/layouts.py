@@ -12,6 +12,9 @@ import peewee
 
 from graphnas.benchmarks.database import BenchmarkDatabase
 
+_SAME_ACC = 0.006
+"""Percent; accuracies are published with two decimals."""
+
 
 @dataclass(slots=True)
 class Trial:
@@ -75,6 +78,18 @@ class Fact(NamedTuple):
     expected: str
     found: str | None
     holds: bool | None
+
+    @classmethod
+    def of_count(cls, what: str, expected: int, found: int) -> Fact:
+        """Return the fact that there are so many of something."""
+        return cls(what, f"{expected:,}", f"{found:,}", found == expected)
+
+    @classmethod
+    def of_accuracy(cls, what: str, expected: float, found: float | None) -> Fact:
+        """Return the fact that an accuracy is so many percent, to two decimals; None where the database has none."""
+        if found is None:
+            return cls(what, f"{expected:.2f} %", None, None)
+        return cls(what, f"{expected:.2f} %", f"{found:.2f} %", abs(found - expected) < _SAME_ACC)
 
 
 @dataclass(frozen=True)

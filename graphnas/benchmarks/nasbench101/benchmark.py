@@ -29,17 +29,15 @@ _BEST = {"valid": 95.06, "test": 94.32}
 def facts(connection: sqlite3.Connection) -> Iterator[Fact]:
     """Compare a database with what the authors published: the size of the space, and the best modules."""
     ((modules,),) = connection.execute("SELECT COUNT(DISTINCT hash) FROM nb101trialconfig")
-    yield Fact("modules", f"{_MODULES:,}", f"{modules:,}", modules == _MODULES)
+    yield Fact.of_count("modules", _MODULES, modules)
     for split, best in _BEST.items():
         ((found, missing),) = connection.execute(
             f"SELECT MAX(accuracy), SUM(accuracy IS NULL) FROM (SELECT AVG(t.{split}_acc) AS accuracy"
             " FROM nb101trialconfig c JOIN nb101trialstats t ON t.config_id = c.id WHERE c.num_epochs = 108"
             " GROUP BY c.id)"
         )
-        if found is None or missing:  # the best of a part says nothing of the best of all
-            yield Fact(f"best mean {split} accuracy", f"{best:.2f} %", None, None)
-        else:
-            yield Fact(f"best mean {split} accuracy", f"{best:.2f} %", f"{found:.2f} %", abs(found - best) < 0.006)
+        known = None if missing else found  # the best of a part says nothing of the best of all
+        yield Fact.of_accuracy(f"best mean {split} accuracy", best, known)
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:

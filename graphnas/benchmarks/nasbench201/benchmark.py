@@ -35,14 +35,10 @@ _BEST_MEAN = (
 def facts(connection: sqlite3.Connection) -> Iterator[Fact]:
     """Compare a database with what the authors published: the size of the space, and the best cell of each data set."""
     ((cells,),) = connection.execute("SELECT COUNT(DISTINCT arch) FROM nb201trialconfig")
-    yield Fact("cells", f"{_CELLS:,}", f"{cells:,}", cells == _CELLS)
+    yield Fact.of_count("cells", _CELLS, cells)
     for dataset, best in _BEST.items():
         ((found,),) = connection.execute(_BEST_MEAN, (dataset,))
-        what = f"best mean test accuracy on {dataset}"
-        if found is None:
-            yield Fact(what, f"{best:.2f} %", None, None)
-        else:
-            yield Fact(what, f"{best:.2f} %", f"{found:.2f} %", abs(found - best) < 0.006)
+        yield Fact.of_accuracy(f"best mean test accuracy on {dataset}", best, found)
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:

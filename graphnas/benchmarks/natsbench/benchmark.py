@@ -22,7 +22,7 @@ _NETWORKS = 32_768
 def facts(connection: sqlite3.Connection) -> Iterator[Fact]:
     """Compare a database with the size of the space."""
     ((networks,),) = connection.execute("SELECT COUNT(DISTINCT arch) FROM natssstrialconfig")
-    yield Fact("networks", f"{_NETWORKS:,}", f"{networks:,}", networks == _NETWORKS)
+    yield Fact.of_count("networks", _NETWORKS, networks)
 
 
 _SPACE = Space(

@@ -18,7 +18,7 @@ def facts(connection: sqlite3.Connection) -> Iterator[Fact]:
     ((found,),) = connection.execute(
         "SELECT COUNT(*) FROM ndstrialstats t JOIN ndstrialconfig c ON t.config_id = c.id WHERE c.proposer = 'amoeba'"
     )
-    yield Fact("trials proposed by amoeba", f"{_AMOEBA:,}", f"{found:,}", found == _AMOEBA)
+    yield Fact.of_count("trials proposed by amoeba", _AMOEBA, found)
 
 
 BENCHMARK = Benchmark(
