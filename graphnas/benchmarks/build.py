@@ -18,7 +18,7 @@ from typing import Any
 
 import peewee
 
-from graphnas.benchmarks.database import SCHEMA_VERSION, benchmark_directory
+from graphnas.benchmarks.database import SCHEMA_VERSION, benchmark_directory, column_names
 from graphnas.benchmarks.layouts import Benchmark, Layout, Step, Trial
 from graphnas.benchmarks.provenance import BenchmarkBuild, BenchmarkSource
 from graphnas.errors import BenchmarkError
@@ -108,8 +108,8 @@ def checksum(benchmark: Benchmark, connection: sqlite3.Connection, progress: Pro
     models = (*benchmark.models, *benchmark.extra_models)
     for place, model in enumerate(models):
         progress("checksum", place / len(models))
-        digest.update(f"{_table(model)}:{','.join(_columns(model))}\n".encode())
-        for row in connection.execute(f"SELECT {', '.join(_columns(model))} FROM {_table(model)} ORDER BY id"):
+        digest.update(f"{_table(model)}:{','.join(column_names(model))}\n".encode())
+        for row in connection.execute(f"SELECT {', '.join(column_names(model))} FROM {_table(model)} ORDER BY id"):
             digest.update(repr(row).encode())
     return digest.hexdigest()
 
@@ -120,8 +120,8 @@ class _Writer:
     def __init__(self, benchmark: Benchmark, connection: sqlite3.Connection) -> None:
         self._connection = connection
         config, stats, intermediate = benchmark.models
-        self._config_fields = _columns(config)[1:]
-        self._stats_fields = _columns(stats)[2:]
+        self._config_fields = column_names(config)[1:]
+        self._stats_fields = column_names(stats)[2:]
         self._insert = {model: _insert(model) for model in (*benchmark.models, *benchmark.extra_models)}
         self._models = benchmark.models
         self._ids = {
@@ -160,7 +160,7 @@ class _Writer:
         for model, rows in zip(self._models, (configs, stats, epochs), strict=True):
             self._connection.executemany(self._insert[model], rows)
         for model, fields in (row for step in steps for row in step.extra):
-            execute(self._insert[model], (None, *map(fields.get, _columns(model)[1:])))
+            execute(self._insert[model], (None, *map(fields.get, column_names(model)[1:])))
         execute("UPDATE buildstate SET position = ?", (steps[-1].position,))
         execute("COMMIT")
 
@@ -307,20 +307,16 @@ def _count(connection: sqlite3.Connection, model: type[peewee.Model]) -> int:
 
 
 def _told(stats: type[peewee.Model], connection: sqlite3.Connection) -> dict[str, float]:
-    fields = _columns(stats)[2:]
+    fields = column_names(stats)[2:]
     counts = ", ".join(f"COUNT({field})" for field in fields)
     ((trials, *told),) = connection.execute(f"SELECT COUNT(*), {counts} FROM {_table(stats)}")
     return {field: count / trials if trials else 0.0 for field, count in zip(fields, told, strict=True)}
 
 
 def _insert(model: type[peewee.Model]) -> str:
-    columns = _columns(model)
+    columns = column_names(model)
     return f"INSERT INTO {_table(model)} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def _table(model: type[peewee.Model]) -> str:
     return str(model._meta.table_name)
-
-
-def _columns(model: type[peewee.Model]) -> list[str]:
-    return [field.column_name for field in model._meta.sorted_fields]

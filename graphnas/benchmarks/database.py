@@ -62,6 +62,11 @@ class JSONField(peewee.TextField):
         return None if value is None else msgspec.json.decode(value)
 
 
+def column_names(model: type[peewee.Model]) -> list[str]:
+    """Return the columns of a table, in their order."""
+    return [field.column_name for field in model._meta.sorted_fields]
+
+
 class BenchmarkDatabase(peewee.SqliteDatabase):
     """The database of a benchmark, for reading. It opens by itself, at the place where it lies at that moment.
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 import peewee
 
-from graphnas.benchmarks.database import BenchmarkDatabase, JSONField
+from graphnas.benchmarks.database import BenchmarkDatabase, JSONField, column_names
 from graphnas.errors import BenchmarkError
 
 REDUCTIONS = (None, "none", "mean")
@@ -54,9 +54,9 @@ class TrialQuery:
         identities: Collection[str] = ("seed",),
     ) -> None:
         self._tables = tuple(model._meta.table_name for model in (config, stats, intermediate))
-        self._config = [name for name in _columns(config) if name not in hidden]
-        self._stats = [name for name in _columns(stats) if name != "config_id"]
-        self._intermediate = [name for name in _columns(intermediate) if name != "trial_id"]
+        self._config = [name for name in column_names(config) if name not in hidden]
+        self._stats = [name for name in column_names(stats) if name != "config_id"]
+        self._intermediate = [name for name in column_names(intermediate) if name != "trial_id"]
         self._constant, self._identities, self._selective = constant, identities, selective
         fields = config._meta.fields
         self._json = [name for name in self._config if isinstance(fields[name], JSONField)]
@@ -170,7 +170,3 @@ class BenchmarkTable:
         database = cls.default.at(None if path is None else Path(path))
         database.reader()
         return cls(database)
-
-
-def _columns(model: type[peewee.Model]) -> list[str]:
-    return [field.column_name for field in model._meta.sorted_fields]
