@@ -44,11 +44,8 @@ def checked_arch(arch: Mapping[str, Any]) -> dict[str, Any]:
             "arch: expected op1, op2, ... of the vertices between input and output, and input1, input2, ... up to the "
             f"output, got {', '.join(map(str, arch)) or 'none'}"
         )
-    matrix = [[0] * vertices for _ in range(vertices)]
-    for vertex in range(1, vertices):
-        for source in _checked_sources(arch[f"input{vertex}"], vertex):
-            matrix[source][vertex] = 1
-    return from_matrix(matrix, [INPUT, *(arch[f"op{vertex}"] for vertex in range(1, vertices - 1)), OUTPUT])
+    sources = [_checked_sources(arch[f"input{vertex}"], vertex) for vertex in range(1, vertices)]
+    return from_matrix(*_matrix(arch, sources))
 
 
 def from_matrix(matrix: Sequence[Sequence[int]], operations: Sequence[str]) -> dict[str, Any]:
@@ -85,12 +82,7 @@ def to_matrix(arch: Mapping[str, Any]) -> tuple[list[list[int]], list[str]]:
         UnknownArchitectureError: It is none of the space.
     """
     checked = checked_arch(arch)
-    vertices = _vertices(checked)
-    matrix = [[0] * vertices for _ in range(vertices)]
-    for vertex in range(1, vertices):
-        for source in checked[f"input{vertex}"]:
-            matrix[source][vertex] = 1
-    return matrix, [INPUT, *(checked[f"op{vertex}"] for vertex in range(1, vertices - 1)), OUTPUT]
+    return _matrix(checked, [checked[f"input{vertex}"] for vertex in range(1, _vertices(checked))])
 
 
 def to_decisions(arch: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +128,16 @@ def from_decisions(decisions: Mapping[str, Any]) -> dict[str, Any]:
 def _vertices(arch: Mapping[str, Any]) -> int:
     """Return the number of vertices: all but the input have inputs, all but the first and the last an operation."""
     return (len(arch) + 3) // 2
+
+
+def _matrix(arch: Mapping[str, Any], sources: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[str]]:
+    """Return adjacency matrix and operations, with the vertices that each one after the input takes."""
+    vertices = len(sources) + 1
+    matrix = [[0] * vertices for _ in range(vertices)]
+    for vertex, taken in enumerate(sources, 1):
+        for source in taken:
+            matrix[source][vertex] = 1
+    return matrix, [INPUT, *(arch[f"op{vertex}"] for vertex in range(1, vertices - 1)), OUTPUT]
 
 
 def _checked_sources(given: Any, vertex: int) -> list[int]:
