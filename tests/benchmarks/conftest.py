@@ -1,4 +1,7 @@
-"""Published measurements that lie beside the repository; without them, the tests that need them are skipped."""
+"""Published measurements, and databases that are queried.
+
+The measurements lie beside the repository; without them, the tests that need them are skipped.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from graphnas.benchmarks.build import build
+from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.layouts import Benchmark
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -29,3 +36,15 @@ def shared_table(shared_data: Path) -> Callable[[str], list[dict[str, str]]]:
             return list(csv.DictReader(file))
 
     return read
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Benchmark, str], Path]:
+    """Return a function that builds a database of a CSV table, and lets it be the one that is queried."""
+
+    def install(benchmark: Benchmark, table: str) -> Path:
+        (tmp_path / "trials.csv").write_text(table, encoding="utf-8")
+        monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+        return build(benchmark, [tmp_path / "trials.csv"]).path
+
+    return install

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from graphnas.benchmarks.build import BuildReport, build
-from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.layouts import Benchmark
 from graphnas.benchmarks.nasbench101.benchmark import BENCHMARK
 
 SMALL = """arch,num_epochs,train_acc,valid_acc,test_acc,parameters,training_time
@@ -22,12 +23,9 @@ OTHERS = ("nasbench101_valid_30k.csv.xz", "nasbench101_runs_3258.csv.gz", "nasbe
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(installed: Callable[[Benchmark, str], Path]) -> Path:
     """Build a database of four trials, and let it be the one that is queried."""
-    table = tmp_path / "trials.csv"
-    table.write_text(SMALL, encoding="utf-8")
-    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    return build(BENCHMARK, [table]).path
+    return installed(BENCHMARK, SMALL)
 
 
 @pytest.fixture(scope="session")

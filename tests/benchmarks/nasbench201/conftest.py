@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from graphnas.benchmarks.build import build
-from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.layouts import Benchmark
 from graphnas.benchmarks.nasbench201.benchmark import BENCHMARK
 
 SMALL = """arch,dataset,num_epochs,seed,train_acc,valid_acc,test_acc,parameters,training_time,valid_evaluation_time
@@ -19,12 +20,9 @@ SMALL = """arch,dataset,num_epochs,seed,train_acc,valid_acc,test_acc,parameters,
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(installed: Callable[[Benchmark, str], Path]) -> Path:
     """Build a database of four trials, and let it be the one that is queried."""
-    table = tmp_path / "trials.csv"
-    table.write_text(SMALL, encoding="utf-8")
-    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    return build(BENCHMARK, [table]).path
+    return installed(BENCHMARK, SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from graphnas.benchmarks.build import build
-from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.layouts import Benchmark
 from graphnas.benchmarks.nasbench201.architecture import to_string
 from graphnas.benchmarks.nasbench201.benchmark import BENCHMARK
 from graphnas.benchmarks.nasbench201.constants import EDGES, NONE, PRIMITIVES
@@ -17,7 +17,7 @@ HEAD = "arch,dataset,num_epochs,seed,valid_acc,test_acc,training_time,valid_eval
 
 
 @pytest.fixture
-def few_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def few_cells(installed: Callable[[Benchmark, str], Path]) -> Path:
     """Build it, and let it be the one that is queried."""
     rows = [HEAD]
     for one, other in product(range(5), range(5)):
@@ -25,6 +25,4 @@ def few_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for epochs, more in ((12, 0), (200, 20)):
             valid = 40 + 10 * one + other + more
             rows.append(f"{to_string(arch)},cifar100,{epochs},777,{valid},{valid - 1},{10 * epochs},0.5")
-    (tmp_path / "cells.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    return build(BENCHMARK, [tmp_path / "cells.csv"]).path
+    return installed(BENCHMARK, "\n".join(rows) + "\n")

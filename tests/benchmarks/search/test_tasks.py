@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from graphnas.benchmarks.build import build
 from graphnas.benchmarks.database import DIRECTORY_VARIABLE
+from graphnas.benchmarks.layouts import Benchmark
 from graphnas.benchmarks.nasbench101.architecture import to_decisions as decisions_101
 from graphnas.benchmarks.nasbench101.benchmark import BENCHMARK as BENCHMARK_101
 from graphnas.benchmarks.nasbench201.architecture import to_decisions
@@ -70,18 +72,15 @@ def test_unknown_tasks_lengths_and_databases_are_refused(
 
 
 def test_modules_of_nas_bench_101_are_found_under_any_numbering(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Callable[[Benchmark, str], Path],
 ) -> None:
-    table = tmp_path / "modules.csv"
-    table.write_text(
+    installed(
+        BENCHMARK_101,
         "arch,num_epochs,valid_acc,test_acc,training_time\n"
         '"{""op1"": ""conv3x3-bn-relu"", ""op2"": ""maxpool3x3"", ""input1"": [0], '
         '""input2"": [0], ""input3"": [1, 2]}",108,91,90,1100\n'
         '"{""input1"": [0]}",108,,60,\n',
-        encoding="utf-8",
     )
-    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    build(BENCHMARK_101, [table])
     task = open_task("nasbench101")
     renumbered = {"op1": "maxpool3x3", "op2": "conv3x3-bn-relu", "input1": [0], "input2": [0], "input3": [2, 1]}
     decisions = decisions_101(renumbered)
