@@ -194,13 +194,9 @@ class RetiariiExeConfig(Fields):
         settings = BaseEngineConfig().known_paths()
         return [*super().known_paths(), "training_service_platform", *self.training_service.known_paths(), *settings]
 
-    def __repr__(self) -> str:
-        given = {name: getattr(self, name) for name in self.fields}
-        given["training_service"] = self.training_service
-        usual = {name: field.default for name, field in self.fields.items()}
-        usual["training_service"] = service_of("training_service", None)
-        shown = (f"{name}={value!r}" for name, value in given.items() if value != usual[name])
-        return f"RetiariiExeConfig({', '.join(shown)})"
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return {**super().usual(), "training_service": service_of("training_service", None)}
 
     def validate(self) -> None:
         """Check what no field can check alone.

@@ -44,8 +44,8 @@ class Fields:
     """What the names of the fields begin with in messages, as in `training_service.`."""
 
     def __init__(self, **given: Any) -> None:
-        for name, field in self.fields.items():
-            object.__setattr__(self, name, field.default)
+        for name, value in self.usual().items():
+            object.__setattr__(self, name, value)
         for name, value in given.items():
             setattr(self, name, value)
 
@@ -63,6 +63,11 @@ class Fields:
             raise unknown(f"{self.path}{name}", self.known_paths())
         object.__setattr__(self, name, self.fields[name].check(f"{self.path}{name}", value))
 
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        """Return what each field holds when nothing is said."""
+        return {name: field.default for name, field in cls.fields.items()}
+
     def known_paths(self) -> Iterable[str]:
         """Return the paths that a wrong one is compared with."""
         return [f"{self.path}{name}" for name in self.fields]
@@ -75,8 +80,8 @@ class Fields:
     __hash__ = None  # type: ignore[assignment]  # mutable, compared by value
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name, field in self.fields.items()}
-        changed = (f"{name}={value!r}" for name, value in values.items() if value != self.fields[name].default)
+        held = ((name, getattr(self, name), usual) for name, usual in self.usual().items())
+        changed = (f"{name}={value!r}" for name, value, usual in held if value != usual)
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def to_json(self) -> dict[str, Any]:
