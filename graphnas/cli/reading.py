@@ -20,7 +20,7 @@ from graphnas.experiment.folders import TRIALS_NAME, find_experiment, home_of, l
 from graphnas.experiment.results import Results
 from graphnas.experiment.stopping import stop_experiment
 from graphnas.experiment.store import Reader
-from graphnas.experiment.summary import format_duration, format_time, state_of
+from graphnas.experiment.summary import counted, format_duration, format_time, state_of
 from graphnas.experiment.tables import one_line, print_table, shown
 from graphnas.experiment.trial import LOG_NAME, SOURCE_NAME, Trial, TrialStatus
 
@@ -81,7 +81,6 @@ def print_experiment(results: Results, top: list[Trial], chosen: list[Trial] | N
         form["top"] = [row.to_row() for row in top]
         print_json(form if chosen is None else {**form, "trials": [row.to_row() for row in chosen]})
         return
-    counts = ", ".join(f"{count} {status.lower()}" for status, count in form["counts"].items()) or "none"
     total = sum(form["counts"].values())
     budget = "" if form["max_trial_number"] is None else f" ({_out_of(total, form['max_trial_number'])})"
     objectives = ", ".join(f"{mode} {name}" for name, mode in form["objectives"].items())
@@ -89,7 +88,7 @@ def print_experiment(results: Results, top: list[Trial], chosen: list[Trial] | N
     print(f"experiment  {form['id']}{' ' + form['name'] if form['name'] else ''}")
     print(f"state       {form['state']}")
     print(f"begun       {format_time(form['created_at'])}, ran for {format_duration(form['elapsed_s'])}")
-    print(f"trials      {counts}{budget}")
+    print(f"trials      {counted(form['counts'])}{budget}")
     print(f"best        {best}, {objectives}")
     print(f"folder      {form['folder']}")
     _print_trials("Best trials" if chosen is None else "Trials", top if chosen is None else chosen)

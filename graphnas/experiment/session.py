@@ -27,6 +27,7 @@ from graphnas.experiment.search import Ending, Reason, Search
 from graphnas.experiment.signals import Signals
 from graphnas.experiment.store import Reader, Store
 from graphnas.experiment.strategies import Strategy
+from graphnas.experiment.summary import counted
 from graphnas.experiment.trial import SOURCE_NAME, Trial, TrialStatus
 
 KEPT_SOURCES = 5
@@ -127,14 +128,13 @@ class Session:
         return RunConsole(self.config.max_trial_number, done, best, maximize=maximize, debug=debug)
 
     def _say_end(self, ending: Ending, seconds: float) -> None:
-        counts = {status.lower(): count for status, count in self.store.counts().items()}
-        top = self._top(KEPT_SOURCES) if counts.get("completed") else []
+        counts = self.store.counts()
+        top = self._top(KEPT_SOURCES) if counts.get(TrialStatus.COMPLETED) else []
         kept = keep_sources(self.store, self.space, top)
         stored = self.store.describe()
-        shown = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
         name = f" ({self.config.experiment_name})" if self.config.experiment_name else ""
         ended = f"Experiment {stored.id}{name} ended after {seconds:.1f} s: {ending.reason.value}."
-        lines = [f"{ended} Trials: {shown}. Results are in {self.store.directory}"]
+        lines = [f"{ended} Trials: {counted(counts)}. Results are in {self.store.directory}"]
         folder = self.store.directory
         if ending.reason is Reason.TRIAL_BUDGET:
             how = describing.how_to_resume(stored, folder, "max_trial_number", 2 * sum(counts.values()))

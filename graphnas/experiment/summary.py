@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 from graphnas.experiment.results import Results
 from graphnas.experiment.store import Summary
@@ -14,11 +15,11 @@ _SHOWN = 5
 def summary_lines(results: Results) -> tuple[list[str], list[Trial]]:
     """Return lines about an experiment, and its best trials."""
     summary = results.store.summary()
-    counts = ", ".join(f"{count} {status.lower()}" for status, count in summary.counts.items()) or "none"
     name = f" ({summary.name})" if summary.name else ""
     lines = [
         f"Experiment {summary.id}{name}: {state_of(summary)}, begun {format_time(summary.created_at)}, "
-        f"ran for {format_duration(summary.elapsed_s)}. Trials: {counts}. Results are in {results.directory}"
+        f"ran for {format_duration(summary.elapsed_s)}. Trials: {counted(summary.counts)}. "
+        f"Results are in {results.directory}"
     ]
     return lines, results.top(_SHOWN)
 
@@ -28,6 +29,15 @@ def state_of(summary: Summary) -> str:
     if summary.is_running:
         return "running"
     return summary.ended or "its process died"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return how many trials there are in each status.
+
+    >>> counted({"COMPLETED": 9, "INVALID": 3}), counted({})
+    ('9 completed, 3 invalid', 'none')
+    """
+    return ", ".join(f"{count} {status.lower()}" for status, count in counts.items()) or "none"
 
 
 def format_time(seconds: float) -> str:
