@@ -21,7 +21,7 @@ from graphnas.experiment.results import Results
 from graphnas.experiment.stopping import stop_experiment
 from graphnas.experiment.store import Reader
 from graphnas.experiment.summary import counted, format_duration, format_time, state_of
-from graphnas.experiment.tables import one_line, print_table, shown
+from graphnas.experiment.tables import first_line, one_line, print_table, shown
 from graphnas.experiment.trial import LOG_NAME, SOURCE_NAME, Trial, TrialStatus
 
 _LOG_LINES = 20
@@ -275,7 +275,7 @@ def _print_trials(title: str, trials: Sequence[Trial]) -> None:
             row.status.value,
             shown(row.metric),
             "" if row.duration_s is None else format_duration(row.duration_s),
-            _first_line(row.error)[:100] if row.error else one_line(row.decisions),
+            first_line(row.error)[:100] if row.error else one_line(row.decisions),
         )
         for row in trials
     ]
@@ -291,7 +291,7 @@ def _print_failures(store: Reader, identifier: str) -> None:
     print()
     for status in failed:
         row = store.of_status(status)[0]
-        print(f"first {status.value.lower()}: trial {row.number}: {_first_line(row.error)}")
+        print(f"first {status.value.lower()}: trial {row.number}: {first_line(row.error)}")
     print(f"graphnas show {identifier} TRIAL says more; --status {failed[0].value.lower()} lists them")
 
 
@@ -347,10 +347,6 @@ def _tail(log: Path) -> list[str]:
             return file.read().decode("utf-8", errors="replace").splitlines()[-_LOG_LINES:]
     except OSError:
         return []
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
 
 
 def _out_of(count: int, total: int | None) -> str:

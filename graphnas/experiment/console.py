@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from graphnas.experiment.tables import print_leaderboard
+from graphnas.experiment.tables import first_line, print_leaderboard
 from graphnas.experiment.trial import Metric, Outcome, Trial, TrialStatus, default_metric
 
 _LINES_BEFORE_THINNING = 50
@@ -82,7 +82,7 @@ class RunConsole:
 
     def on_retry(self, number: int, outcome: Outcome) -> None:
         self._running -= 1
-        self.say(f"trial {number} was lost and will run again: {_first_line(outcome.error)}")
+        self.say(f"trial {number} was lost and will run again: {first_line(outcome.error)}")
         self._update()
 
     def on_end(self, number: int, outcome: Outcome) -> None:
@@ -95,7 +95,7 @@ class RunConsole:
         if self._progress is None:
             self._print_line(number, outcome, metric)
         elif outcome.error:
-            self.say(f"trial {number} {outcome.status.value}: {_first_line(outcome.error)}")
+            self.say(f"trial {number} {outcome.status.value}: {first_line(outcome.error)}")
         if self._debug and outcome.traceback:
             self.say(outcome.traceback.rstrip())
         self._update()
@@ -120,7 +120,7 @@ class RunConsole:
         if self._printed >= _LINES_BEFORE_THINNING and now - self._printed_at < _SECONDS_BETWEEN_LINES:
             return  # a run of thousands of short trials says how far it is, not each of them
         self._printed, self._printed_at = self._printed + 1, now
-        what = _first_line(outcome.error) if metric is None else f"{metric:.6g}"
+        what = first_line(outcome.error) if metric is None else f"{metric:.6g}"
         of = "" if self._total is None else f"/{self._total}"
         best = "" if self._best is None else f" · best {self._best[0]:.6g} (trial {self._best[1]})"
         self.say(
@@ -141,7 +141,3 @@ def _console() -> Console:
     stream = sys.stdout
     width = None if stream.isatty() else _WIDTH_OFF_TERMINAL
     return Console(file=stream, highlight=False, width=width)
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]

@@ -69,5 +69,10 @@ def one_line(decisions: Mapping[str, Any]) -> str:
     return " ".join(f"{label}={json.dumps(value)}" for label, value in decisions.items())
 
 
+def first_line(text: str) -> str:
+    """Return a text up to the end of its first line."""
+    return text.partition("\n")[0]
+
+
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
