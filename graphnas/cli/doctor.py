@@ -39,13 +39,14 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
     """Check the installation: versions, extras, GPUs and the folder of the experiments; exit code 1 if one is wrong."""
     import sqlite3
 
+    from graphnas.experiment.executors.process import usable_cores
     from graphnas.experiment.folders import home_of
     from graphnas.experiment.tables import print_table
 
     findings = [
         Finding("graphnas", "ok", __version__),
         Finding("python", "ok", f"{platform.python_version()} at {sys.executable}"),
-        Finding("platform", "ok", f"{platform.platform()}, {_cores()} cores"),
+        Finding("platform", "ok", f"{platform.platform()}, {usable_cores()} cores"),
         Finding("sqlite", "ok", sqlite3.sqlite_version),
         _looked_at("torch", _torch),
         _looked_at("gpu", _gpu),
@@ -108,18 +109,16 @@ def _folder(home: Path) -> str:
 def _workers() -> str:
     import multiprocessing
 
+    from graphnas.experiment.executors.process import usable_cores
+
     process = multiprocessing.get_context("spawn").Process(target=_nothing)
     process.start()
     process.join(60)
     if process.exitcode != 0:
         process.kill()
         raise RuntimeError(f"a process that was to do nothing ended with {process.exitcode}")
-    return f"start; {_cores()} would use every core"
+    return f"start; {usable_cores()} would use every core"
 
 
 def _nothing() -> None:
     """Run in a worker process."""
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -91,7 +91,7 @@ class ProcessExecutor(Executor):
         self._held: Task | None = None  # a trial that was submitted while there was no worker at all
         self._gpus = gpus
         self._asked_at = self._said_at = -math.inf
-        self._threads = threads or max(1, _cores() // concurrency)
+        self._threads = threads or max(1, usable_cores() // concurrency)
         self._environment = dict.fromkeys(_THREAD_VARIABLES, str(self._threads)) | ({VISIBLE: ""} if hide_gpus else {})
         self._path = tuple(path)
         self._has_main = has_main
@@ -344,5 +344,6 @@ def _describe_exit(code: int, oom_kills_before: int) -> tuple[TrialStatus, str]:
     return TrialStatus.CRASHED, f"the worker process was killed by signal {-code} ({name})"
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores of this machine the process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
