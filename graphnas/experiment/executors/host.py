@@ -7,6 +7,7 @@ put into the trial's own, and what is new or changed there when the trial ends i
 from __future__ import annotations
 
 import queue
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -124,9 +125,7 @@ class Host:
                 if offset == 0:
                     yield FILE, event.number, name, 0, b""
         yield END, event.number, event.outcome
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
 
     def _is_as_given(self, name: str, path: Path) -> bool:
         given = self._given.get(name)
