@@ -46,7 +46,6 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 class _Slot:
     """One worker and the trial that it runs."""
 
-    index: int
     process: WorkerProcess
     environment: Mapping[str, str]
     is_ready: bool = False
@@ -152,7 +151,7 @@ class ProcessExecutor(Executor):
     def _happening(self, timeout_s: float) -> Iterator[Event]:
         """Yield what workers say within a short time, and once in a while look at those that say nothing."""
         for key, _ in self._selector.select(timeout_s):
-            slot = self._slots[key.data]
+            slot: _Slot = key.data
             if key.fileobj is slot.process.channel:
                 yield from self._receive(slot)
             elif key.fileobj == slot.process.output:
@@ -193,7 +192,7 @@ class ProcessExecutor(Executor):
             environment = {} if self._gpus is None else self._gpus.claim()
             if environment is None:
                 break
-            self._slots.append(_Slot(len(self._slots), self._launch(environment), environment))
+            self._slots.append(_Slot(self._launch(environment), environment))
             self._listen_to(self._slots[-1])
             self._missing -= 1
         self._asked_at = now = time.monotonic()
@@ -212,8 +211,8 @@ class ProcessExecutor(Executor):
             raise ExperimentError(f"a worker process cannot be started: {error}") from error
 
     def _listen_to(self, slot: _Slot) -> None:
-        self._selector.register(slot.process.channel, selectors.EVENT_READ, slot.index)
-        self._selector.register(slot.process.output, selectors.EVENT_READ, slot.index)
+        for source in (slot.process.channel, slot.process.output):
+            self._selector.register(source, selectors.EVENT_READ, slot)
 
     def _bury(self, slot: _Slot) -> int:
         for source in (slot.process.channel, slot.process.output):
