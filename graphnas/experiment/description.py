@@ -70,17 +70,15 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any] | None:
     Arguments are JSON values, functions that can be imported, and strategies or parts of a chain that have a form.
     """
     kind = reference_to(type(strategy))
+    if kind is None:
+        return None
     positional, named = strategy.constructor()
     try:
-        return (
-            {
-                "type": kind,
-                "positional": [_argument_to_json(value) for value in positional],
-                "arguments": {name: _argument_to_json(value) for name, value in named.items()},
-            }
-            if kind is not None
-            else None
-        )
+        return {
+            "type": kind,
+            "positional": [_argument_to_json(value) for value in positional],
+            "arguments": {name: _argument_to_json(value) for name, value in named.items()},
+        }
     except (TypeError, ValueError):
         return None
 
