@@ -240,9 +240,10 @@ class RayExecutor(Executor):
         fresh = self._new_slot()
         task = slot.task
         self._slots[self._slots.index(slot)] = fresh
-        if task is not None and not slot.is_ready:  # the node may have gone before Ray knew
+        if task is None:
+            return []
+        if not slot.is_ready:  # the node may have gone before Ray knew
             self._run(fresh, task)
-        if task is None or not slot.is_ready:
             return []
         first_line = next(iter(str(error).splitlines()), "")
         outcome = Outcome(
