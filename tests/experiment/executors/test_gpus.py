@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from graphnas.errors import ConfigError
 from graphnas.experiment.executors import Ended, ProcessExecutor, Task, process
 from graphnas.experiment.executors.gpus import Gpu, GpuShares, find_gpus
 from graphnas.experiment.trial import TrialStatus
+
+from .waiting import run_until
 
 FOUR = [Gpu(index, f"GPU-{index}-abcd") for index in range(4)]
 
@@ -88,17 +89,6 @@ class Visible:
         return float(os.environ["CUDA_VISIBLE_DEVICES"] or -1)
 
 
-def run_one(executor: ProcessExecutor, number: int, folder: Path) -> Ended:
-    folder.mkdir(exist_ok=True)
-    executor.submit(Task(number, {}, 0, folder))
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        for event in executor.wait(0.2):
-            assert isinstance(event, Ended)
-            return event
-    raise AssertionError("no end")
-
-
 def test_a_trial_waits_for_a_free_gpu_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,4 +111,7 @@ def test_a_trial_waits_for_a_free_gpu_and_says_so(
 def test_gpus_can_be_hidden(tmp_path: Path) -> None:
     with ProcessExecutor(1, hide_gpus=True) as executor:
         executor.open(pickle.dumps(Visible()))
-        assert run_one(executor, 0, tmp_path).outcome.metric == -1
+        executor.submit(Task(0, {}, 0, tmp_path))
+        (event,) = run_until(executor, lambda events: events)
+        assert isinstance(event, Ended)
+        assert event.outcome.metric == -1
