@@ -73,10 +73,11 @@ def parse_settings(given: list[str] | None) -> dict[str, Any]:
 
 def _check_names(fields: Mapping[str, Any]) -> None:
     """Refuse a field that is neither part of an experiment nor of its configuration, naming the nearest of both."""
-    known = [*_PARTS, *RetiariiExeConfig().known_paths(), *RetiariiExeConfig.foreign]
+    ours = [*_PARTS, *RetiariiExeConfig().known_paths()]
+    known = [*ours, *RetiariiExeConfig.foreign]
     for name in in_own_spelling(fields, known):
         if name not in known:
-            raise unknown(name, [*_PARTS, *RetiariiExeConfig().known_paths()])
+            raise unknown(name, ours)
 
 
 def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
