@@ -59,10 +59,19 @@ def described(results: Results) -> dict[str, Any]:
     }
 
 
+def listed(folder: Path) -> dict[str, Any]:
+    """Return the experiment of a folder as JSON; one that cannot be read says why."""
+    try:
+        with closing(Reader.read(folder)) as store:
+            return described(Results(store))
+    except StoreError as error:
+        return {"id": folder.name, "state": "unreadable", "folder": str(folder), "error": str(error), "counts": {}}
+
+
 def list_all(home: str | None, as_json: bool) -> None:
     """Print the experiments of a home; one that cannot be read says why, in its place."""
     folder = home_of(home)
-    found = [_listed(path) for path in list_experiments(folder)]
+    found = [listed(path) for path in list_experiments(folder)]
     if as_json:
         print_json(found)
         return
@@ -230,7 +239,7 @@ def remove(identifiers: Sequence[str], home: str | None, *, is_agreed: bool, as_
         if as_json or not sys.stdin.isatty():
             raise ConfigError("rm: nobody is there to be asked; give --yes to delete")
         for folder in folders:
-            entry = _listed(folder)
+            entry = listed(folder)
             print(f"{folder}: {entry['state']}, {sum(entry['counts'].values())} trials")
         if not typer.confirm(f"Delete {len(folders)} experiment{'s' if len(folders) > 1 else ''}?"):
             raise typer.Exit(1)
@@ -242,14 +251,6 @@ def remove(identifiers: Sequence[str], home: str | None, *, is_agreed: bool, as_
             print(f"deleted {folder}" + (f", but for what is not its own: {', '.join(left)}" if left else ""))
     if as_json:
         print_json(removed)
-
-
-def _listed(folder: Path) -> dict[str, Any]:
-    try:
-        with closing(Reader.read(folder)) as store:
-            return described(Results(store))
-    except StoreError as error:
-        return {"id": folder.name, "state": "unreadable", "folder": str(folder), "error": str(error), "counts": {}}
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 
 from graphnas.cli.options import Home, Id, Json, Setting
 from graphnas.cli.output import command, human_output_aside, print_json
-from graphnas.errors import ConfigError, StoreError
+from graphnas.errors import ConfigError
 
 
 @command
@@ -68,6 +68,7 @@ def resume(
 
 def _run(work: Any, as_json: bool) -> None:
     """Run, and with `--json` print the state of every experiment that was run, however it ended."""
+    from graphnas.cli.reading import listed
     from graphnas.experiment import session
 
     before = len(session.begun)
@@ -76,7 +77,7 @@ def _run(work: Any, as_json: bool) -> None:
             work()
     finally:
         if as_json and session.begun[before:]:
-            print_json([_state(folder) for folder in session.begun[before:]])
+            print_json([listed(folder) for folder in session.begun[before:]])
 
 
 def _run_script(file: Path, arguments: list[str]) -> None:
@@ -103,15 +104,3 @@ def _terminated_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    from graphnas.cli.reading import described
-    from graphnas.experiment.results import Results
-    from graphnas.experiment.store import Reader
-
-    try:
-        with closing(Reader.read(folder)) as store:
-            return described(Results(store))
-    except StoreError as error:
-        return {"folder": str(folder), "error": str(error)}
