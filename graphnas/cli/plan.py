@@ -96,8 +96,8 @@ def _experiment(parts: Mapping[str, Any], base: Path) -> Any:
     if shapes is not None:
         if isinstance(model, ModelSpace):
             raise ConfigError("example_inputs: base_model is a space, which has its own", field="example_inputs")
-        listed = shapes if isinstance(shapes, list) and isinstance(shapes[0], list | str) else [shapes]
-        inputs = named.example_inputs("example_inputs", listed)
+        has_several = isinstance(shapes, list) and any(isinstance(shape, list | str) for shape in shapes)
+        inputs = named.example_inputs("example_inputs", shapes if has_several else [shapes])
         model, mutators = ModelSpace(model, mutators, inputs), []
     return graphnas.RetiariiExperiment(
         model,

@@ -98,6 +98,7 @@ def test_when_every_trial_fails_the_code_says_so(graphnas: Commands, project: Pa
             "strategy.arguments.strategy: is missing; Chain needs it",
         ),
         ("[1, 2]", "[1, x]", "example_inputs: expected a shape"),
+        ("[1, 2]", "[]", "example_inputs: expected a shape"),
         ("{name: Random, arguments: {seed: 0}}", "net_of_tests.py:Net", "strategy: expected a Strategy, or what"),
         ("{name: Random, arguments: {seed: 0}}", "[]", "strategy: expected a name, as net.py:Net"),
         ("base_model:", "base_modle:", "base_modle: there is no such field; did you mean 'base_model'?"),
